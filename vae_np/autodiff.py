@@ -1,0 +1,149 @@
+"""Reverse-mode differentiation of a loss with respect to a nest of parameters: what autograd does, in a page.
+
+Running the loss on *boxes* records a graph: one node for each operation, holding the function that takes the gradient
+of the output back to the inputs (its vector-Jacobian product). Walking that graph from the loss to the parameters,
+adding where paths meet, is the whole of backpropagation.
+"""
+
+import functools
+import inspect
+
+import numpy as onp
+from autograd.core import VJPNode, add_outgrads
+from autograd.core import defvjp as _defvjp
+from autograd.tracer import getval, isbox, new_box, notrace_primitives, toposort, trace_stack
+from autograd.tracer import primitive as _primitive
+
+# Freeing one block just under glibc's 32 MB ceiling raises the size from which malloc maps and unmaps pages: the
+# temporaries of a step are then reused instead of being faulted in anew.
+_block = onp.empty((32 << 20) - (64 << 10), onp.uint8)
+del _block
+
+
+def leaves(nest):
+    """The arrays of a nest of dicts, lists and tuples, in a fixed order (dictionaries by sorted key)."""
+    if isinstance(nest, dict):
+        return [leaf for key in sorted(nest) for leaf in leaves(nest[key])]
+    if isinstance(nest, (list, tuple)):
+        return [leaf for child in nest for leaf in leaves(child)]
+    return [nest]
+
+
+def paths(nest, prefix=""):
+    """Where each of `leaves(nest)` stands, as text: `phi.0.W`."""
+    if isinstance(nest, dict):
+        children = [(key, nest[key]) for key in sorted(nest)]
+    elif isinstance(nest, (list, tuple)):
+        children = enumerate(nest)
+    else:
+        return [prefix]
+    return [path for key, child in children for path in paths(child, f"{prefix}.{key}" if prefix else str(key))]
+
+
+def rebuild(nest, new_leaves):
+    """A nest of the same form as `nest`, holding `new_leaves` in the order of `leaves`."""
+    remaining = iter(new_leaves)
+
+    def build(node):
+        if isinstance(node, dict):
+            built = {key: build(node[key]) for key in sorted(node)}
+            return {key: built[key] for key in node}
+        if isinstance(node, (list, tuple)):
+            children = [build(child) for child in node]
+            return type(node)(*children) if hasattr(node, "_fields") else type(node)(children)
+        return next(remaining)
+
+    return build(nest)
+
+
+def astype(nest, dtype):
+    """The nest with every array cast: `astype(params, np.float64)` before a gradient check."""
+    return rebuild(nest, [onp.asarray(leaf, dtype) for leaf in leaves(nest)])
+
+
+def primitive(fun):
+    """One formula as one node of the graph; its derivative follows with `defvjp`. Arguments may be named."""
+    traced, signature = _primitive(fun), inspect.signature(fun)
+
+    @functools.wraps(fun)
+    def call(*args, **kwargs):
+        if kwargs:
+            args = signature.bind(*args, **kwargs).args  # autograd traces positional arguments only
+        return traced(*args)
+
+    call.traced = traced
+    return call
+
+
+def defvjp(fun, *vjps, argnums=None):
+    """vjps[i](answer, *args)(g) = g · ∂answer/∂args[i], for a `primitive`. None: constant in that argument."""
+    _defvjp(fun.traced, *vjps, **({} if argnums is None else {"argnums": argnums}))
+
+
+def unbroadcast(g, shape):
+    """Sum the gradient of a broadcast array back to the array's own shape."""
+    if g.shape == shape:
+        return g
+    g = g.sum(axis=tuple(range(g.ndim - len(shape))))
+    return g.sum(axis=tuple(i for i, size in enumerate(shape) if size == 1), keepdims=True)
+
+
+class Node(VJPNode):
+    """A node that remembers its value's dtype: a gradient has the dtype of what it is the gradient of."""
+
+    __slots__ = ["dtype"]
+
+    def __init__(self, value, *recipe):
+        super().__init__(value, *recipe)
+        self.dtype = value.dtype
+
+    def initialize_root(self, dtype):
+        super().initialize_root()
+        self.dtype = dtype
+
+
+notrace_primitives[Node] = notrace_primitives[VJPNode]  # comparisons, shapes: not differentiable, not recorded
+
+
+def backward(end):
+    """∂end/∂root for every root of the graph that ends in `end`, a scalar: {root: gradient}."""
+    gradients, roots = {end: (onp.ones((), end.dtype), False)}, {}
+    for node in toposort(end):
+        g = gradients.pop(node)[0]
+        if g.dtype != node.dtype:  # np.mean's derivative, for one, would turn float32 into float64
+            g = g.astype(node.dtype)
+        if not node.parents:
+            roots[node] = g
+        for parent, ingrad in zip(node.parents, node.vjp(g)):
+            gradients[parent] = add_outgrads(gradients.get(parent), ingrad)
+    return roots
+
+
+def value_and_grad(loss):
+    """(params, *args) ↦ loss(params, *args), ∇_params loss: the gradient a nest of params' own form, shapes and dtypes.
+
+    loss: returns a scalar, or a pair (scalar, extra) whose second part is handed on without being differentiated; the
+    value is then that pair, of plain arrays. Raises ValueError where the loss is not a scalar or a parameter no float.
+    Each leaf is a root of its own: autograd's gradient of a container would add a whole container of zeros for each.
+    """
+
+    def differentiate(params, *args):
+        arrays = [onp.asarray(getval(leaf)) if not isbox(leaf) else leaf for leaf in leaves(params)]
+        for array, path in zip(arrays, paths(params)):
+            if array.dtype.kind != "f":
+                raise ValueError(f"parameter {path} has dtype {array.dtype}: expected a float")
+        roots = [Node.new_root(array.dtype) for array in arrays]
+        with trace_stack.new_trace() as trace:
+            boxes = [new_box(array, trace, root) for array, root in zip(arrays, roots)]
+            output = loss(rebuild(params, boxes), *args)
+        value = output[0] if isinstance(output, tuple) else output
+        if onp.shape(getval(value)) != ():
+            raise ValueError(f"the loss has shape {value.shape}: expected a scalar, such as its mean over the data")
+        depends = isbox(value) and value._trace == trace
+        gradients = backward(value._node) if depends else {}
+        plain = rebuild(output, [leaf._value if isbox(leaf) and leaf._trace == trace else leaf
+                                 for leaf in leaves(output)])
+        return plain, rebuild(params, [gradients[root] if root in gradients else onp.zeros_like(array)
+                                       for root, array in zip(roots, arrays)])
+
+    return differentiate
