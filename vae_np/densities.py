@@ -1,0 +1,140 @@
+"""The densities of the post: each a stable formula, its derivative by hand under it.
+
+Every density sums over the last axis and keeps the others: one number for each datum, in nats. Its inputs are logits
+and log-variances, never probabilities or standard deviations, so nothing needs to be clipped.
+"""
+
+import numpy as np
+
+from vae_np.autodiff import defvjp, primitive, unbroadcast
+
+LOG_2PI = float(np.log(2 * np.pi))
+
+
+def _agree(name, **arrays):
+    """Raise ValueError unless the arrays broadcast and share their last axis (a scalar goes with everything)."""
+    shapes = {key: np.shape(array) for key, array in arrays.items()}
+    try:
+        np.broadcast_shapes(*shapes.values())
+        agree = len({shape[-1] for shape in shapes.values() if shape}) == 1
+    except ValueError:
+        agree = False
+    if not agree:
+        listed = ", ".join(f"{key} {shape}" for key, shape in shapes.items())
+        raise ValueError(f"{name}: shapes disagree: {listed}; expected (..., n, d) with one d")
+
+
+def _like(x, a):
+    return np.asarray(x, getattr(a, "dtype", None))
+
+
+def _col(g):
+    return np.asarray(g)[..., None]
+
+
+def sigmoid(a):
+    """σ(a) = 1 / (1 + e^−a) = ½ (1 + tanh ½a), which cannot overflow."""
+    return 0.5 + 0.5 * np.tanh(0.5 * a)
+
+
+def standardized(x, mu, log_var):
+    """(x − μ) / σ."""
+    return (_like(x, mu) - mu) * np.exp(-0.5 * log_var)
+
+
+@primitive
+def bernoulli_nll(x, logits):
+    """−log Bern(x | σ(l)) = Σ_j {log(1 + e^l_j) − x_j l_j}, in nats.
+
+    x: (..., d), in [0, 1]. logits: (..., d), broadcast. Returns (...,). Raises ValueError where shapes disagree.
+    log(1 + e^l) is evaluated as max(l, 0) + log(1 + e^−|l|), finite for every l. For gray x the result is the mean
+    over binary images drawn as Bern(x), and not comparable with figures for one binary image.
+    Kingma & Welling (2014), appendix C.1.
+    """
+    _agree("bernoulli_nll", x=x, logits=logits)
+    softplus = np.maximum(logits, 0) + np.log1p(np.exp(-np.abs(logits)))
+    return np.sum(softplus - _like(x, logits) * logits, axis=-1)
+
+
+defvjp(bernoulli_nll,
+       lambda nll, x, logits: lambda g: unbroadcast(-_col(g) * logits, np.shape(x)),       # ∂x = −l
+       lambda nll, x, logits: lambda g: unbroadcast(                                       # ∂l = σ(l) − x
+           _col(g) * (sigmoid(logits) - _like(x, logits)), np.shape(logits)))
+
+
+@primitive
+def gaussian_nll(x, mu, log_var):
+    """−log N(x | μ, σ²) = ½ Σ_j {log 2π + log σ_j² + (x_j − μ_j)² / σ_j²}, in nats.
+
+    x, mu, log_var: (..., d), broadcast. Returns (...,). Raises ValueError where shapes disagree.
+    Kingma & Welling (2014), appendix C.2.
+    """
+    _agree("gaussian_nll", x=x, mu=mu, log_var=log_var)
+    return 0.5 * np.sum(LOG_2PI + log_var + standardized(x, mu, log_var) ** 2, axis=-1)
+
+
+defvjp(gaussian_nll,
+       lambda nll, x, mu, log_var: lambda g: unbroadcast(                                  # ∂x = (x − μ)/σ²
+           _col(g) * standardized(x, mu, log_var) * np.exp(-0.5 * log_var), np.shape(x)),
+       lambda nll, x, mu, log_var: lambda g: unbroadcast(                                  # ∂μ = −(x − μ)/σ²
+           -_col(g) * standardized(x, mu, log_var) * np.exp(-0.5 * log_var), np.shape(mu)),
+       lambda nll, x, mu, log_var: lambda g: unbroadcast(                                  # ∂log σ² = ½{1 − …²}
+           _col(g) * 0.5 * (1 - standardized(x, mu, log_var) ** 2), np.shape(log_var)))
+
+
+@primitive
+def gaussian_kl(mu, log_var):
+    """KL[N(μ, σ²) ‖ N(0, I)] = −½ Σ_k {1 + log σ_k² − μ_k² − σ_k²}, in nats.
+
+    mu, log_var: (..., d). Returns (...,). Raises ValueError where shapes disagree.
+    σ² − 1 is evaluated as expm1(log σ²), exact near σ = 1. Kingma & Welling (2014), appendix B.
+    """
+    _agree("gaussian_kl", mu=mu, log_var=log_var)
+    return 0.5 * np.sum(mu ** 2 + np.expm1(log_var) - log_var, axis=-1)
+
+
+defvjp(gaussian_kl,
+       lambda kl, mu, log_var: lambda g: unbroadcast(_col(g) * mu, np.shape(mu)),          # ∂μ = μ
+       lambda kl, mu, log_var: lambda g: unbroadcast(                                      # ∂log σ² = ½{σ² − 1}
+           _col(g) * 0.5 * np.expm1(log_var), np.shape(log_var)))
+
+
+@primitive
+def gaussian_log_ratio(mu, log_var, z):
+    """log N(z | μ, σ²) − log N(z | 0, I) = ½ Σ_k {z_k² − log σ_k² − (z_k − μ_k)² / σ_k²}, in nats.
+
+    mu, log_var: (n, d). z: (..., n, d), samples. Returns (..., n). Raises ValueError where shapes disagree.
+    Its mean over z ~ N(μ, σ²) is `gaussian_kl`. Bounds of several samples need this form, sample by sample: with the
+    closed form inside, "IWAE" exceeds log p(x). Burda, Grosse & Salakhutdinov (2016), eq. 8.
+    """
+    _agree("gaussian_log_ratio", mu=mu, log_var=log_var, z=z)
+    return 0.5 * np.sum(z ** 2 - log_var - standardized(z, mu, log_var) ** 2, axis=-1)
+
+
+defvjp(gaussian_log_ratio,
+       lambda kl, mu, log_var, z: lambda g: unbroadcast(                                   # ∂μ = (z − μ)/σ²
+           _col(g) * standardized(z, mu, log_var) * np.exp(-0.5 * log_var), np.shape(mu)),
+       lambda kl, mu, log_var, z: lambda g: unbroadcast(                                   # ∂log σ² = ½{…² − 1}
+           _col(g) * 0.5 * (standardized(z, mu, log_var) ** 2 - 1), np.shape(log_var)),
+       lambda kl, mu, log_var, z: lambda g: unbroadcast(                                   # ∂z = z − (z − μ)/σ²
+           _col(g) * (z - standardized(z, mu, log_var) * np.exp(-0.5 * log_var)), np.shape(z)))
+
+
+@primitive
+def location_scale(mu, log_var, eps):
+    """z = μ + σ ⊙ ε, with σ = e^{½ log σ²}: the reparameterization of z ~ N(μ, σ²) by ε ~ N(0, I).
+
+    mu, log_var: (n, d). eps: (n, d), or (k, n, d) for k samples. Returns z of eps' shape.
+    Raises ValueError where shapes disagree. Kingma & Welling (2014), section 2.4.
+    """
+    if np.shape(mu) != np.shape(log_var) or np.shape(eps)[-np.ndim(mu):] != np.shape(mu):
+        raise ValueError(f"location_scale: eps has shape {np.shape(eps)}, mu {np.shape(mu)}, log_var "
+                         f"{np.shape(log_var)}; expected (..., n, d), (n, d) and (n, d)")
+    return mu + np.exp(0.5 * log_var) * _like(eps, mu)
+
+
+defvjp(location_scale,
+       lambda z, mu, log_var, eps: lambda g: unbroadcast(g, np.shape(mu)),                 # ∂μ = 1
+       lambda z, mu, log_var, eps: lambda g: unbroadcast(                                  # ∂log σ² = ½ σ ε = ½ (z − μ)
+           0.5 * g * np.exp(0.5 * log_var) * _like(eps, mu), np.shape(log_var)),
+       lambda z, mu, log_var, eps: lambda g: g * np.exp(0.5 * log_var))                    # ∂ε = σ
