@@ -1,0 +1,61 @@
+"""The variational autoencoder, put together from an encoder and a decoder.
+
+A posterior returns z and its divergence from the prior, a likelihood returns the reconstruction term, and the model
+adds the two: −ELBO(x) = E_q[−log p_θ(x|z)] + KL[q_φ(z|x) ‖ p(z)]. Every extension replaces one of these arguments.
+"""
+
+import inspect
+
+from vae_np.densities import bernoulli_nll, gaussian_kl, gaussian_nll, location_scale
+from vae_np.layers import Block
+
+
+def gaussian_posterior(encoder, kl=gaussian_kl):
+    """q_φ(z|x) = N(z | μ_φ(x), diag σ_φ²(x)), reparameterized. apply: phi, x, eps -> z, kl.
+
+    encoder: a block with the two outputs mu, log_var, each (n, d). kl: a function of (mu, log_var), such as the closed
+    form, or of (mu, log_var, z), such as `gaussian_log_ratio`, which bounds of several samples need.
+    x: (n, D). eps: (n, d) or (k, n, d), drawn from N(0, I). z: of eps' shape. kl: (n,), or (k, n) sampled; nats.
+    """
+    asked = [p for p in inspect.signature(kl).parameters.values() if p.default is p.empty]
+    name = f"gaussian_posterior({encoder.name}" + ("" if kl is gaussian_kl else f", kl={kl.__name__}") + ")"
+
+    def apply(phi, x, eps):
+        mu, log_var = encoder.apply(phi, x)
+        z = location_scale(mu, log_var, eps)
+        return z, kl(mu, log_var, z) if len(asked) > 2 else kl(mu, log_var)
+
+    return Block(encoder.init, apply, name)
+
+
+def bernoulli_likelihood(decoder):
+    """p_θ(x|z) = Π_j Bern(x_j | σ(l_j)), l = decoder(z). apply: theta, x, z -> nll, (..., n) in nats.
+
+    x: (n, D) in [0, 1]. z: (n, d) or (k, n, d). decoder: a block from d to D logits.
+    """
+    return Block(decoder.init, lambda theta, x, z: bernoulli_nll(x, decoder.apply(theta, z)),
+                 f"bernoulli_likelihood({decoder.name})")
+
+
+def gaussian_likelihood(decoder):
+    """p_θ(x|z) = N(x | μ_θ(z), diag σ_θ²(z)). apply: theta, x, z -> nll, (..., n) in nats.
+
+    x: (n, D). z: (n, d) or (k, n, d). decoder: a block from d to the two outputs mu, log_var, each (..., D).
+    """
+    return Block(decoder.init, lambda theta, x, z: gaussian_nll(x, *decoder.apply(theta, z)),
+                 f"gaussian_likelihood({decoder.name})")
+
+
+def vae(posterior, likelihood):
+    """−ELBO = −log p_θ(x|z) + KL[q_φ(z|x) ‖ p(z)], z = g_φ(x, ε). apply: params, x, eps -> (..., n) in nats.
+
+    params: {"phi": the posterior's, "theta": the likelihood's}. One number for each datum and sample: take the mean.
+    −apply is the log-weight log w where the posterior's kl is the log-ratio. Kingma & Welling (2014), eqs. 3 and 10.
+    """
+
+    def apply(params, x, eps):
+        z, kl = posterior.apply(params["phi"], x, eps)
+        return likelihood.apply(params["theta"], x, z) + kl
+
+    return Block(lambda rng: {"phi": posterior.init(rng), "theta": likelihood.init(rng)}, apply,
+                 f"vae({posterior.name}, {likelihood.name})")
