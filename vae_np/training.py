@@ -1,0 +1,110 @@
+"""The training loop: minibatches, noise and steps.
+
+Each source of chance is an argument with a random stream of its own. A run is then repeated bit for bit from its seed,
+and how often you look at it cannot change what it learns.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from vae_np.autodiff import leaves, paths
+from vae_np.autodiff import value_and_grad as _value_and_grad
+
+
+def gray(images):
+    """Bytes 0–255 as float32 in [0, 1]; floats as they are."""
+    return images * np.float32(1 / 255) if images.dtype == np.uint8 else images
+
+
+def threshold(images):
+    """x = 1 where the gray value is above ½, else 0."""
+    return (gray(images) > 0.5).astype(np.float32)
+
+
+def dynamic(rng):
+    """x ~ Bern(gray value), drawn anew each time an image is shown (Salakhutdinov & Murray, 2008)."""
+    return lambda images: (rng.random(images.shape, np.float32) < gray(images)).astype(np.float32)
+
+
+def minibatches(rng, data, batch_size, epochs=1, pixels=gray):
+    """Yield the rows of data in a new random order each epoch, batch_size at a time; the last batch may be smaller.
+
+    rng: a generator, or None to keep the data's order. data: (n, ...), of bytes or floats. pixels: what turns the rows
+    of a minibatch into numbers, `gray`, `threshold` or `dynamic(rng)`; the data themselves stay bytes.
+    Raises ValueError where batch_size is not a positive integer or the data are empty.
+    """
+    if batch_size < 1 or batch_size != int(batch_size):
+        raise ValueError(f"batch size {batch_size}: expected an integer of at least 1")
+    if len(data) == 0:
+        raise ValueError("no data: expected at least one row")
+
+    def batches():
+        for _ in range(epochs):
+            order = np.arange(len(data)) if rng is None else rng.permutation(len(data))
+            for i in range(0, len(data), batch_size):
+                yield pixels(data[order[i:i + batch_size]])
+
+    return batches()
+
+
+def gaussian_noise(rng, d, k=None):
+    """n ↦ ε ~ N(0, I), float32: (n, d), or (k, n, d) for k samples. Raises ValueError where d or k is below 1."""
+    if d < 1 or (k is not None and k < 1):
+        raise ValueError(f"noise with d = {d}, k = {k}: expected at least 1")
+    return lambda n: rng.standard_normal((n, d) if k is None else (k, n, d), np.float32)
+
+
+class State(NamedTuple):
+    """Where training stands after a step: with the random streams' own states, all that a checkpoint needs."""
+
+    step: int
+    params: Any
+    loss: float
+    optimizer: Any       # the optimizer's state
+    extra: Any = None    # what the loss returned beside its value
+
+
+def train(loss, params, batches, noise, optimizer, value_and_grad=_value_and_grad, resume=None):
+    """Yield a State after each step θ ← update(θ, ∇ loss(θ, x, ε)), one for each minibatch x, with ε = noise(len(x)).
+
+    loss: (params, x, eps) -> a scalar, or (scalar, extra). optimizer: such as `adam(1e-3)`. value_and_grad: what
+    differentiates the loss; replaced, for one, to average gradients over machines. resume: a State to go on from.
+    Raises FloatingPointError at the first step whose loss or gradient is not finite, naming the step and the
+    parameter; the State yielded last is then the last good one.
+    """
+    step, moments = (resume.step, resume.optimizer) if resume else (0, optimizer.init(params))
+    params = resume.params if resume else params
+    differentiate = value_and_grad(loss)
+    for x in batches:
+        value, gradient = differentiate(params, x, noise(len(x)))
+        value, extra = value if isinstance(value, tuple) else (value, None)
+        step += 1
+        _check_finite(step, value, gradient)
+        params, moments = optimizer.update(params, gradient, moments)
+        yield State(step, params, float(value), moments, extra)
+
+
+def _check_finite(step, value, gradient):
+    if not np.isfinite(value):
+        raise FloatingPointError(f"step {step}: the loss is {value}; a smaller learning rate may help")
+    for g, path in zip(leaves(gradient), paths(gradient)):
+        flat = np.ravel(g)
+        # One product sees every entry at once; it may overflow where all are finite, and only then are they looked at.
+        if not np.isfinite(flat @ flat) and not np.isfinite(flat).all():
+            raise FloatingPointError(f"step {step}: the gradient of {path} is not finite; "
+                                     "a smaller learning rate may help")
+
+
+def evaluate(terms, params, batches, noise):
+    """The mean over all data of each of the terms, sampled as in training: a tuple of floats, in nats.
+
+    terms: (params, x, eps) -> a tuple of arrays (..., n), such as the nll and the kl. At z = μ instead of a sample,
+    the figures would be about 10 nats too good.
+    """
+    totals, count = 0.0, 0
+    for x in batches:
+        values = terms(params, x, noise(len(x)))
+        totals = totals + np.array([np.mean(value, dtype=np.float64) * len(x) for value in values])
+        count += len(x)
+    return tuple(float(total) / count for total in totals)
