@@ -1,17 +1,29 @@
 """What every demo does alike: options, one printed table, and one clear line where the input is wrong."""
 
 import argparse
+import json
 import os
+import platform
+import shlex
 import sys
+import tempfile
+from importlib.metadata import version
 
 import numpy as np
 from tqdm import tqdm
 
 
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong with an argument in one line, without the usage."""
+
+    def error(self, message):
+        self.exit(2, f"{self.prog}: error: {message}\n")
+
+
 def options(doc, out):
     """A parser with what every demo takes: --quick, --seed, --out; it shows the first line of doc."""
-    parser = argparse.ArgumentParser(description=doc.strip().splitlines()[0],
-                                     formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser = Parser(description=doc.strip().splitlines()[0],
+                    formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a few seconds: shows that it runs, not the result")
     parser.add_argument("--seed", type=non_negative, default=0, help="of every random stream")
     parser.add_argument("--out", default=os.path.join("results", out), help="folder for figures and tables")
@@ -28,6 +40,17 @@ def positive(text):
     return _integer(text, 1)
 
 
+def rate(text):
+    """An argument that must be a positive finite number."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r}: expected a positive number")
+    return value
+
+
 def _integer(text, least):
     if not text.lstrip("-").isdecimal() or int(text) < least:
         raise argparse.ArgumentTypeError(f"{text!r}: expected an integer of at least {least}")
@@ -38,13 +61,34 @@ def run(main, parser, argv=None):
     """main(arguments), in an existing --out; what is wrong with the input ends in one line on stderr and status 2."""
     arguments = parser.parse_args(argv)
     try:
-        os.makedirs(arguments.out, exist_ok=True)
-        if not os.access(arguments.out, os.W_OK):
-            raise PermissionError(f"cannot write into {arguments.out}")
+        writable(arguments.out)
         main(arguments)
+        record(arguments)
     except (ValueError, OSError, FloatingPointError) as error:
         print(f"{parser.prog}: error: {error}", file=sys.stderr)
         sys.exit(2)
+
+
+def writable(folder):
+    """Make the folder if it is not there; OSError, in one line, where nothing can be written into it."""
+    try:
+        os.makedirs(folder, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise OSError(f"--out {folder}: expected a folder to write into; {error.strerror}") from None
+
+
+def record(arguments):
+    """run.json: the command, its options and the versions that made the results beside it."""
+    blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
+    run = {"command": shlex.join(["python", *sys.argv]), "options": vars(arguments),
+           "python": platform.python_version(), "machine": platform.machine(),
+           **{name: version(name) for name in ("numpy", "autograd", "scipy", "matplotlib")},
+           "blas": f"{blas.get('name')} {blas.get('version')}"}
+    with open(os.path.join(arguments.out, "run.json"), "w", encoding="utf-8") as file:
+        json.dump(run, file, indent=2, default=str)
+        file.write("\n")
 
 
 def streams(seed):
@@ -54,7 +98,7 @@ def streams(seed):
 
 def progress(steps, total, description=""):
     """`steps` with a bar on stderr that shows the running figure and the time left."""
-    return tqdm(steps, total=total, desc=description, leave=False, dynamic_ncols=True, file=sys.stderr)
+    return tqdm(steps, total=total, desc=description, leave=False, dynamic_ncols=True, mininterval=0.5, file=sys.stderr)
 
 
 def table(header, rows):

@@ -72,9 +72,16 @@ def read_idx(path, md5=None):
     if len(data) != length:
         found = f"only {len(data)}" if len(data) < length else "more"
         raise ValueError(f"{path}: declares {length} bytes for shape {shape}, but has {found}")
-    if md5 and hashlib.md5(header + sizes + data, usedforsecurity=False).hexdigest() != md5:
+    if md5 and _md5(header, sizes, data) != md5:
         raise ValueError(f"{path}: its checksum is not MNIST's ({md5}); restore the file, or name yours with --data")
     return np.frombuffer(data, np.uint8).reshape(shape)
+
+
+def _md5(*pieces):
+    digest = hashlib.md5(usedforsecurity=False)
+    for piece in pieces:
+        digest.update(piece)
+    return digest.hexdigest()
 
 
 def _read_folder(folder, md5):

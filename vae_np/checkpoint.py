@@ -7,7 +7,6 @@ more entry, `structure`, is JSON: the form of the nest, and the plain values in 
 import json
 import math
 import os
-import tempfile
 import zipfile
 import zlib
 
@@ -49,26 +48,18 @@ def save(path, nest):
 
 
 def write_atomically(path, write):
-    """write(file) into a temporary file beside `path`, flushed to disk, then renamed over it in one step."""
-    folder, name = os.path.split(os.path.abspath(path))
-    handle, temporary = tempfile.mkstemp(prefix=f".{name}.", suffix=".tmp", dir=folder)
+    """write(file) into `path`.tmp, flushed to the disk, then renamed over `path` in one step."""
+    temporary = f"{path}.tmp"
     try:
-        with os.fdopen(handle, "wb") as file:
+        with open(temporary, "wb") as file:
             write(file)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, path)
     except BaseException:
         if os.path.exists(temporary):
             os.unlink(temporary)
         raise
-
-
-def _umask():
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def load(path):

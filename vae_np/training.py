@@ -77,23 +77,25 @@ def train(loss, params, batches, noise, optimizer, value_and_grad=_value_and_gra
     params = resume.params if resume else params
     differentiate = value_and_grad(loss)
     for x in batches:
-        value, gradient = differentiate(params, x, noise(len(x)))
-        value, extra = value if isinstance(value, tuple) else (value, None)
         step += 1
-        _check_finite(step, value, gradient)
-        params, moments = optimizer.update(params, gradient, moments)
+        with np.errstate(over="ignore", invalid="ignore"):  # what overflows is found, and named, by the check
+            value, gradient = differentiate(params, x, noise(len(x)))
+            value, extra = value if isinstance(value, tuple) else (value, None)
+            _check_finite(step, value, gradient)
+            params, moments = optimizer.update(params, gradient, moments)
         yield State(step, params, float(value), moments, extra)
 
 
 def _check_finite(step, value, gradient):
-    if not np.isfinite(value):
-        raise FloatingPointError(f"step {step}: the loss is {value}; a smaller learning rate may help")
-    for g, path in zip(leaves(gradient), paths(gradient)):
-        flat = np.ravel(g)
+    def finite(g):
         # One product sees every entry at once; it may overflow where all are finite, and only then are they looked at.
-        if not np.isfinite(flat @ flat) and not np.isfinite(flat).all():
-            raise FloatingPointError(f"step {step}: the gradient of {path} is not finite; "
-                                     "a smaller learning rate may help")
+        return np.isfinite(np.vdot(g, g)) or np.isfinite(g).all()
+
+    if not (np.isfinite(value) and all(map(finite, leaves(gradient)))):
+        wrong = [path for path, g in zip(paths(gradient), leaves(gradient)) if not np.isfinite(g).all()]
+        raise FloatingPointError(f"step {step}: the loss is {value}, the gradient not finite in "
+                                 f"{', '.join(wrong[:3]) + ', …' * (len(wrong) > 3) or 'no parameter'}; "
+                                 "a smaller learning rate may help")
 
 
 def evaluate(terms, params, batches, noise):
