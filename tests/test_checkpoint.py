@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from kill import same
 
 from vae_np import adam, checkpoint, dense, heads, relu, sequential
 
@@ -26,18 +27,6 @@ NESTS = st.recursive(st.one_of(NUMBERS, ARRAYS), lambda children: st.one_of(
     st.lists(children, max_size=3), st.lists(children, max_size=3).map(tuple),
     st.dictionaries(NAMES, children, max_size=3)), max_leaves=8)
 EDITS = st.lists(st.tuples(st.sampled_from(fuzz.KINDS), st.floats(0, 1), st.binary(max_size=8)), min_size=1, max_size=3)
-
-
-def same(a, b):
-    """Equal in type, dtype, shape and every bit (so that NaN equals NaN and 0 differs from −0)."""
-    if isinstance(a, dict):
-        return isinstance(b, dict) and a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
-    if isinstance(a, (list, tuple)):
-        return type(a) is type(b) and len(a) == len(b) and all(map(same, a, b))
-    if isinstance(a, np.ndarray):
-        return (isinstance(b, np.ndarray) and (a.dtype, a.shape) == (b.dtype, b.shape)
-                and a.tobytes() == b.tobytes())
-    return type(a) is type(b) and repr(a) == repr(b)
 
 
 @pytest.fixture(scope="module")
