@@ -15,9 +15,11 @@ from autograd.tracer import getval, isbox, new_box, notrace_primitives, toposort
 from autograd.tracer import primitive as _primitive
 
 # Freeing one block just under glibc's 32 MB ceiling raises the size from which malloc maps and unmaps pages: the
-# temporaries of a step are then reused instead of being faulted in anew.
-_block = onp.empty((32 << 20) - (64 << 10), onp.uint8)
-del _block
+# temporaries of a step are then reused instead of being faulted in anew. The second block lies where they will, and
+# numpy asks for huge pages there.
+for _ in range(2):
+    _block = onp.empty((32 << 20) - (64 << 10), onp.uint8)
+    del _block
 
 
 def leaves(nest):
@@ -128,10 +130,10 @@ def value_and_grad(loss):
     """
 
     def differentiate(params, *args):
-        arrays = [onp.asarray(getval(leaf)) if not isbox(leaf) else leaf for leaf in leaves(params)]
-        for array, path in zip(arrays, paths(params)):
+        arrays = [leaf if isbox(leaf) else onp.asarray(leaf) for leaf in leaves(params)]
+        for i, array in enumerate(arrays):
             if array.dtype.kind != "f":
-                raise ValueError(f"parameter {path} has dtype {array.dtype}: expected a float")
+                raise ValueError(f"parameter {paths(params)[i]} has dtype {array.dtype}: expected a float")
         roots = [Node.new_root(array.dtype) for array in arrays]
         with trace_stack.new_trace() as trace:
             boxes = [new_box(array, trace, root) for array, root in zip(arrays, roots)]

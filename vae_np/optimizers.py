@@ -12,7 +12,7 @@ import numpy as np
 from vae_np.autodiff import leaves, rebuild
 
 # Entries updated at a time. The lines below make several passes over their arrays; slices keep them in the cache.
-SLICE = 1 << 15
+SLICE = 1 << 16
 
 
 class Optimizer(NamedTuple):
@@ -26,16 +26,28 @@ def _zeros(params):
 
 
 def _by_slices(rule, params, gradient, *moments):
-    """rule(p, g, *moments) -> new p, *new moments: applied to every array slice by slice; returns the new nests."""
-    updated = []
-    for p, g, *ms in zip(*map(leaves, (params, gradient, *moments))):
-        p = np.asarray(p)
-        old = [np.ravel(a) for a in (p, g, *ms)]
-        new = [np.empty(p.size, p.dtype) for _ in (p, *ms)]
-        for i in range(0, p.size, SLICE):
-            for array, piece in zip(new, rule(*(a[i:i + SLICE] for a in old))):
-                array[i:i + SLICE] = piece
-        updated.append([a.reshape(p.shape) for a in new])
+    """The new params and moments: rule(p, g, *moments, new p, *new moments, scratch) on every entry, slice by slice.
+
+    Arrays smaller than a slice, such as biases, are joined first: a call costs the same for two entries or a thousand.
+    """
+    columns = [[np.asarray(leaf) for leaf in leaves(nest)] for nest in (params, gradient, *moments)]
+    groups = {}
+    for i, p in enumerate(columns[0]):
+        groups.setdefault(p.dtype if p.size < SLICE else i, []).append(i)
+    updated = [None] * len(columns[0])
+    for group in groups.values():
+        joined = [column[group[0]].ravel() if len(group) == 1 else
+                  np.concatenate([column[i].ravel() for i in group]) for column in columns]
+        new = [np.empty_like(joined[0]) for _ in (params, *moments)]
+        scratch = np.empty_like(joined[0][:SLICE])
+        for start in range(0, joined[0].size, SLICE):
+            arrays = [array[start:start + SLICE] for array in (*joined, *new)]
+            rule(*arrays, scratch[:arrays[0].size])
+        start = 0
+        for i in group:
+            p = columns[0][i]
+            updated[i] = [array[start:start + p.size].reshape(p.shape) for array in new]
+            start += p.size
     return [rebuild(params, column) for column in zip(*updated)]
 
 
@@ -47,9 +59,16 @@ def rmsprop(learning_rate=1e-3, rho=0.9, epsilon=1e-7):
     """
     _positive(learning_rate)
 
-    def rule(p, g, v):
-        v = rho * v + (1 - rho) * g * g
-        return p - learning_rate * g / (np.sqrt(v) + epsilon), v
+    def rule(p, g, v, new_p, new_v, t):
+        np.multiply(g, g, out=t)
+        t *= 1 - rho
+        np.multiply(v, rho, out=new_v)
+        new_v += t                                  # v ← ρ v + (1 − ρ) g²
+        np.sqrt(new_v, out=t)
+        t += epsilon
+        np.divide(g, t, out=t)
+        t *= learning_rate
+        np.subtract(p, t, out=new_p)                # θ ← θ − η g / (√v + ε)
 
     def update(params, gradient, state):
         params, v = _by_slices(rule, params, gradient, state["v"])
@@ -68,12 +87,22 @@ def adam(learning_rate=1e-3, beta1=0.9, beta2=0.999, epsilon=1e-8):
 
     def update(params, gradient, state):
         t = state["t"] + 1
+        root, rate = (1 - beta2 ** t) ** 0.5, learning_rate / (1 - beta1 ** t)
 
-        def rule(p, g, m, v):
-            m = beta1 * m + (1 - beta1) * g
-            v = beta2 * v + (1 - beta2) * g * g
-            m_hat, v_hat = m / (1 - beta1 ** t), v / (1 - beta2 ** t)
-            return p - learning_rate * m_hat / (np.sqrt(v_hat) + epsilon), m, v
+        def rule(p, g, m, v, new_p, new_m, new_v, s):
+            np.multiply(g, 1 - beta1, out=s)
+            np.multiply(m, beta1, out=new_m)
+            new_m += s                              # m ← β₁ m + (1 − β₁) g
+            np.multiply(g, g, out=s)
+            s *= 1 - beta2
+            np.multiply(v, beta2, out=new_v)
+            new_v += s                              # v ← β₂ v + (1 − β₂) g²
+            np.sqrt(new_v, out=s)
+            s *= 1 / root
+            s += epsilon
+            np.divide(new_m, s, out=s)
+            s *= rate
+            np.subtract(p, s, out=new_p)            # θ ← θ − η m̂ / (√v̂ + ε)
 
         params, m, v = _by_slices(rule, params, gradient, state["m"], state["v"])
         return params, {"t": t, "m": m, "v": v}
