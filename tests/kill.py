@@ -2,9 +2,9 @@
 
     python tests/kill.py --count 50
 
-Training is short and the checkpoint large, so that many a kill falls into the middle of writing. After each kill the
-checkpoint and the history must be whole; `--resume` goes on, and is killed again, until the run is through; then the
-next one begins. Ends with status 1 at the first difference. The suite does the same a few times (`test_mnist.py`).
+Half of the kills wait for a file that is being written, and strike within the next hundredth of a second. After each
+kill the checkpoint and the history must be whole; `--resume` goes on, and is killed again, until the run is through;
+then the next one begins. Ends with status 1 at the first difference. The suite does the same a few times (`test_mnist.py`).
 """
 
 import argparse
@@ -81,16 +81,20 @@ def assert_whole(folder, reference):
         assert rows == history(reference)[:len(rows)], f"{folder}/history.csv has other rows"
 
 
-def killed(folder, argv, delay, sync=True):
+def killed(folder, argv, delay, sync=True, in_writing=0):
     """Start the run, or go on with it, and kill it `delay` s after training began (before, if negative).
 
-    Returns whether it was killed (or came to its end before).
+    in_writing: if positive, wait further, until a file is being written, and so many seconds more. Returns whether it
+    was killed (or came to its end before).
     """
     resume = ["--resume"] if (folder / "checkpoint.npz").exists() else []
     process = start(*argv, "--out", folder, *resume, sync=sync)
     if delay >= 0:
         process.stdout.readline()
     time.sleep(abs(delay))
+    while in_writing and process.poll() is None and not (folder / "checkpoint.npz.tmp").exists():
+        time.sleep(0.0002)
+    time.sleep(in_writing)
     process.send_signal(signal.SIGKILL)
     _, err = process.communicate()
     assert process.returncode in (0, -signal.SIGKILL), f"status {process.returncode}: {err}"
@@ -121,7 +125,8 @@ def main():
             done, before = False, kills
             while not done and kills < arguments.count:
                 delay = rng.uniform(0, longest) if rng.random() < 0.9 else -rng.uniform(0, 1)
-                done = not killed(run, argv, delay)
+                in_writing = rng.uniform(0, 0.01) if rng.random() < 0.5 else 0
+                done = not killed(run, argv, delay, in_writing=in_writing)
                 kills += not done
                 writing += any(run.glob("*.tmp"))
                 assert_whole(run, folder / "reference")
