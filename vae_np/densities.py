@@ -9,6 +9,7 @@ import numpy as np
 from vae_np.autodiff import defvjp, primitive, unbroadcast
 
 LOG_2PI = float(np.log(2 * np.pi))
+CACHED = 1 << 15  # entries worked on at a time where many passes are made over an array
 
 
 def _agree(name, **arrays):
@@ -48,6 +49,20 @@ def standardized(x, mu, log_var):
     return (_like(x, mu) - mu) * np.exp(-0.5 * log_var)
 
 
+def _blocks(x, logits):
+    """(index, x there, logits there) along the leading axis, so much at a time that temporaries stay in the cache."""
+    aligned = np.ndim(x) == logits.ndim and len(x) == len(logits)
+    rows = max(1, CACHED * len(logits) // logits.size) if logits.size else 1
+    for i in range(0, len(logits), rows):
+        yield slice(i, i + rows), x[i:i + rows] if aligned else x, logits[i:i + rows]
+
+
+def _broadcast(x, logits):
+    """x in the dtype of the logits, and the logits in the common shape, with at least one axis before the last."""
+    x, logits = _like(x, logits), np.asarray(logits)
+    return x, np.broadcast_to(logits, np.broadcast_shapes((1, 1), x.shape, logits.shape))
+
+
 @primitive
 def bernoulli_nll(x, logits):
     """−log Bern(x | σ(l)) = Σ_j {log(1 + e^l_j) − x_j l_j}, in nats.
@@ -58,22 +73,37 @@ def bernoulli_nll(x, logits):
     Kingma & Welling (2014), appendix C.1.
     """
     _agree("bernoulli_nll", x=x, logits=logits)
-    logits = np.asarray(logits)
-    size = np.abs(logits)
-    total = logits + size
-    total *= 0.5                    # max(l, 0) = ½ (l + |l|), which numpy does faster than its maximum
-    total = total - _like(x, logits) * logits
-    np.negative(size, out=size)     # in place, to stay in the cache
-    np.exp(size, out=size)
-    np.log1p(size, out=size)        # log(1 + e^−|l|)
-    total += size
-    return np.sum(total, axis=-1)
+    shape = np.broadcast_shapes(np.shape(x), np.shape(logits))[:-1]
+    x, logits = _broadcast(x, logits)
+    nll = np.empty(logits.shape[:-1], logits.dtype)
+    for index, x_there, l in _blocks(x, logits):
+        size = np.abs(l)
+        total = l + size
+        total *= 0.5                    # max(l, 0) = ½ (l + |l|), which numpy does faster than its maximum
+        total -= x_there * l
+        np.negative(size, out=size)
+        np.exp(size, out=size)
+        np.log1p(size, out=size)        # log(1 + e^−|l|)
+        total += size
+        nll[index] = total.sum(axis=-1)
+    return nll.reshape(shape)
+
+
+def _bernoulli_slope(g, x, logits):
+    """g (σ(l) − x), of the shape of all three broadcast."""
+    g, (x, logits) = _col(g), _broadcast(x, logits)
+    g = np.broadcast_to(g, (*logits.shape[:-1], 1))
+    out = np.empty(logits.shape, logits.dtype)
+    for index, x_there, l in _blocks(x, logits):
+        slope = sigmoid(l)
+        slope -= x_there
+        np.multiply(slope, g[index], out=out[index])
+    return out
 
 
 defvjp(bernoulli_nll,
-       lambda nll, x, logits: lambda g: unbroadcast(-_col(g) * logits, np.shape(x)),       # ∂x = −l
-       lambda nll, x, logits: lambda g: unbroadcast(                                       # ∂l = σ(l) − x
-           _col(g) * (sigmoid(logits) - _like(x, logits)), np.shape(logits)))
+       lambda nll, x, logits: lambda g: unbroadcast(-_col(g) * logits, np.shape(x)),                   # ∂x = −l
+       lambda nll, x, logits: lambda g: unbroadcast(_bernoulli_slope(g, x, logits), np.shape(logits)))  # ∂l = σ(l) − x
 
 
 @primitive

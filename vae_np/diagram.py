@@ -14,8 +14,9 @@ from matplotlib.patches import FancyBboxPatch
 
 from vae_np.autodiff import leaves, paths, rebuild
 
-TITLES = {"affine": "dense", "rectify": "relu", "location_scale": "location-scale", "gaussian_kl": "Gaussian KL",
-          "gaussian_log_ratio": "Gaussian log-ratio", "gaussian_nll": "Gaussian NLL", "bernoulli_nll": "Bernoulli NLL"}
+TITLES = {"affine": "dense", "rectify": "relu", "hyperbolic_tangent": "tanh", "location_scale": "location-scale",
+          "gaussian_kl": "Gaussian KL", "gaussian_log_ratio": "Gaussian log-ratio", "gaussian_nll": "Gaussian NLL",
+          "bernoulli_nll": "Bernoulli NLL"}
 COLOURS = {"input": "#cfe3f7", "operation": "#f2f2f2", "output": "#d5efcf"}
 
 

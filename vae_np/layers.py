@@ -82,8 +82,16 @@ def rectify(x):
 
 defvjp(rectify, lambda out, x: lambda g: g * (out > 0))                                    # ∂x = g · 1[x > 0]
 
+@primitive
+def hyperbolic_tangent(x):
+    """tanh x."""
+    return onp.tanh(x)
+
+
+defvjp(hyperbolic_tangent, lambda out, x: lambda g: g * (1 - out * out))                   # ∂x = g · (1 − tanh² x)
+
 relu = elementwise(rectify, "relu")
-tanh = elementwise(np.tanh, "tanh")
+tanh = elementwise(hyperbolic_tangent, "tanh")
 
 
 def _one_each(name, blocks, params):

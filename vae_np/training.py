@@ -83,7 +83,7 @@ def train(loss, params, batches, noise, optimizer, value_and_grad=_value_and_gra
     differentiate = value_and_grad(loss)
     for x in batches:
         step += 1
-        with np.errstate(over="ignore", invalid="ignore"):  # what overflows is found, and named, by the check
+        with np.errstate(all="ignore"):  # what overflows is found, and named, by the check
             value, gradient = differentiate(params, x, noise(len(x)))
             value, extra = value if isinstance(value, tuple) else (value, None)
             _check_finite(step, value, gradient)

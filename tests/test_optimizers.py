@@ -1,0 +1,89 @@
+"""RMSprop and Adam: two steps by hand, a valley to walk down, nests of every kind, nothing changed in place."""
+
+import numpy as np
+import pytest
+from scipy.optimize import rosen, rosen_der
+
+from vae_np import adam, rmsprop
+from vae_np.autodiff import leaves
+from vae_np.optimizers import SLICE
+
+
+def test_two_steps_of_rmsprop_by_hand():
+    optimizer, p, g1, g2 = rmsprop(0.1, rho=0.9, epsilon=1e-7), 2.0, 3.0, -1.0
+    v1 = 0.1 * 3.0**2
+    p1 = p - 0.1 * 3.0 / (v1**0.5 + 1e-7)
+    v2 = 0.9 * v1 + 0.1 * 1.0
+    p2 = p1 + 0.1 * 1.0 / (v2**0.5 + 1e-7)
+    params, state = optimizer.update([np.array(p)], [np.array(g1)], optimizer.init([np.array(p)]))
+    np.testing.assert_allclose(params[0], p1, rtol=1e-14)
+    params, state = optimizer.update(params, [np.array(g2)], state)
+    np.testing.assert_allclose([params[0], state["v"][0]], [p2, v2], rtol=1e-14)
+
+
+def test_rmsprops_epsilon_stands_outside_the_root():
+    params, _ = rmsprop(1.0, epsilon=0.5).update([np.zeros(1)], [np.ones(1)], {"v": [np.zeros(1)]})
+    np.testing.assert_allclose(params[0], -1 / (np.sqrt(0.1) + 0.5), rtol=1e-14)
+
+
+def test_two_steps_of_adam_by_hand():
+    optimizer, p, g1, g2 = adam(0.1), 2.0, 3.0, -1.0
+    p1 = p - 0.1 * 3.0 / (3.0 + 1e-8)                           # m̂ = g, v̂ = g²
+    m2, v2 = 0.9 * 0.3 - 0.1, 0.999 * 0.009 + 0.001
+    p2 = p1 - 0.1 * (m2 / (1 - 0.81)) / ((v2 / (1 - 0.998001)) ** 0.5 + 1e-8)
+    params, state = optimizer.update([np.array(p)], [np.array(g1)], optimizer.init([np.array(p)]))
+    np.testing.assert_allclose(params[0], p1, rtol=1e-14)
+    params, state = optimizer.update(params, [np.array(g2)], state)
+    np.testing.assert_allclose([params[0], state["m"][0], state["v"][0]], [p2, m2, v2], rtol=1e-12)
+    assert state["t"] == 2
+
+
+@pytest.mark.parametrize("make", [rmsprop, adam])
+def test_large_and_small_arrays_follow_the_textbook_alike(make, rng):
+    params = {"big": rng.standard_normal((3, SLICE - 5)), "small": rng.standard_normal(7), "none": np.zeros((0, 2)),
+              "scalar": np.array(1.5)}
+    optimizer = make(0.01)
+    state, expected = optimizer.init(params), [leaf.copy() for leaf in leaves(params)]
+    m, v = [0.0] * 4, [0.0] * 4
+    for t in (1, 2, 3):
+        gradient = {key: rng.standard_normal(p.shape) for key, p in params.items()}
+        params, state = optimizer.update(params, gradient, state)
+        for i, g in enumerate(leaves(gradient)):
+            if make is rmsprop:
+                v[i] = 0.9 * v[i] + 0.1 * g**2
+                expected[i] = expected[i] - 0.01 * g / (np.sqrt(v[i]) + 1e-7)
+            else:
+                m[i], v[i] = 0.9 * m[i] + 0.1 * g, 0.999 * v[i] + 0.001 * g**2
+                expected[i] = expected[i] - 0.01 * (m[i] / (1 - 0.9**t)) / (np.sqrt(v[i] / (1 - 0.999**t)) + 1e-8)
+    for found, wanted in zip(leaves(params), expected):
+        assert found.shape == wanted.shape
+        np.testing.assert_allclose(found, wanted, rtol=1e-10)
+
+
+@pytest.mark.parametrize("optimizer, steps", [(adam(0.02), 4000), (rmsprop(1e-3), 20_000)])
+def test_rosenbrocks_valley(optimizer, steps):
+    params = {"x": np.array([-1.2, 1.0])}
+    state = optimizer.init(params)
+    for _ in range(steps):
+        params, state = optimizer.update(params, {"x": rosen_der(params["x"])}, state)
+    assert rosen(params["x"]) < 1e-2
+
+
+@pytest.mark.parametrize("make", [rmsprop, adam])
+def test_nothing_is_changed_in_place_and_dtypes_stay(make, rng):
+    params = [rng.standard_normal((2, 3)).astype(np.float32), (rng.standard_normal(4),)]
+    copies, optimizer = [leaf.copy() for leaf in leaves(params)], make(0.1)
+    state = optimizer.init(params)
+    new, new_state = optimizer.update(params, params, state)
+    newer, _ = optimizer.update(new, new, new_state)
+    for old, copy in zip(leaves(params), copies):
+        np.testing.assert_array_equal(old, copy)
+    assert not any(leaf.any() for leaf in leaves(state["v"]))
+    assert [leaf.dtype for leaf in leaves(newer)] == [np.float32, np.float64] and type(newer[1]) is tuple
+
+
+@pytest.mark.parametrize("make", [rmsprop, adam])
+@pytest.mark.parametrize("rate", [0, -1e-3, float("nan")])
+def test_a_learning_rate_that_is_not_positive(make, rate):
+    with pytest.raises(ValueError, match="learning rate .*: expected a positive number"):
+        make(rate)
