@@ -55,7 +55,7 @@ def rate(text):
 
 def _integer(text, least):
     if not (text.isascii() and text.removeprefix("-").isdecimal() and len(text) < 20 and int(text) >= least):
-        raise argparse.ArgumentTypeError(f"{text[:40]!r}: expected an integer from {least} to 10¹⁹ − 1")
+        raise argparse.ArgumentTypeError(f"{text[:40]!r}: expected an integer of at least {least}, below 10¹⁹")
     return int(text)
 
 

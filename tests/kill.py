@@ -4,7 +4,7 @@
 
 Half of the kills wait for a file that is being written, and strike within the next hundredth of a second. After each
 kill the checkpoint and the history must be whole; `--resume` goes on, and is killed again, until the run is through;
-then the next one begins. Ends with status 1 at the first difference. The suite does the same a few times (`test_mnist.py`).
+then the next one begins. Ends with status 1 at the first difference. The suite does the same a few times.
 """
 
 import argparse

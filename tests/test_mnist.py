@@ -251,13 +251,14 @@ def earlier(run, small, tmp_path):
 
 
 @pytest.mark.parametrize("options, message", [
-    (["--batch-size", 0], "argument --batch-size: '0': expected an integer from 1"),
+    (["--batch-size", 0], "argument --batch-size: '0': expected an integer of at least 1"),
     (["--batch-size", 2.5], "--batch-size: '2.5'"), (["--epochs", -1], "--epochs: '-1'"),
     (["--epochs", "9" * 5000], "expected an integer"), (["--latent-dim", 0], "--latent-dim"),
     (["--hidden"], "--hidden"),
     (["--hidden", 3, 0], "--hidden: '0'"), (["--learning-rate", 0], "--learning-rate: '0': expected a positive number"),
     (["--learning-rate", "nan"], "'nan'"), (["--learning-rate", "inf"], "'inf'"), (["--samples", 0], "--samples"),
-    (["--seed", -1], "--seed: '-1': expected an integer from 0"), (["--optimizer", "sgd"], "invalid choice: 'sgd'"),
+    (["--seed", -1], "--seed: '-1': expected an integer of at least 0"),
+    (["--optimizer", "sgd"], "invalid choice: 'sgd'"),
     (["--binarize", "yes"], "invalid choice: 'yes'"), (["--speed", 1], "unrecognized arguments: --speed 1"),
     (["--data", "nowhere.npz"], "nowhere.npz: no such file; expected an .npz, or a folder of IDX files"),
     (["--data", __file__], "test_mnist.py: expected a whole .npz file"), (["--hidden", 10**16], ""),
