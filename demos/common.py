@@ -12,6 +12,8 @@ from importlib.metadata import version
 import numpy as np
 from tqdm import tqdm
 
+from vae_np.checkpoint import write_atomically
+
 
 class Parser(argparse.ArgumentParser):
     """Says what is wrong with an argument in one line, without the usage."""
@@ -52,21 +54,36 @@ def rate(text):
 
 
 def _integer(text, least):
-    if not text.lstrip("-").isdecimal() or int(text) < least:
-        raise argparse.ArgumentTypeError(f"{text!r}: expected an integer of at least {least}")
+    if not (text.isascii() and text.removeprefix("-").isdecimal() and len(text) < 20 and int(text) >= least):
+        raise argparse.ArgumentTypeError(f"{text[:40]!r}: expected an integer of at least {least}, below 10¹⁹")
     return int(text)
 
 
 def run(main, parser, argv=None):
-    """main(arguments), in an existing --out; what is wrong with the input ends in one line on stderr and status 2."""
+    """main(arguments), in an existing --out; what is wrong with the input ends in one line on stderr and status 2.
+
+    Ctrl-C ends in one line and status 130. run.json is written at the end, from the arguments as main left them.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # a terminal without ε is no reason to stop
     arguments = parser.parse_args(argv)
     try:
         writable(arguments.out)
         main(arguments)
         record(arguments)
-    except (ValueError, OSError, FloatingPointError) as error:
-        print(f"{parser.prog}: error: {error}", file=sys.stderr)
+    except KeyboardInterrupt:
+        print(f"{parser.prog}: stopped", file=sys.stderr)
+        sys.exit(130)
+    except (ValueError, OSError, ArithmeticError, MemoryError) as error:
+        print(f"{parser.prog}: error: {line(error)}", file=sys.stderr)
         sys.exit(2)
+
+
+def line(error):
+    """What went wrong, in one line; an error of the system begins with the file's name."""
+    named = isinstance(error, OSError) and error.filename
+    return " ".join(f"{error.filename}: {error.strerror}".split() if named else str(error).split())
 
 
 def writable(folder):
@@ -81,14 +98,15 @@ def writable(folder):
 
 def record(arguments):
     """run.json: the command, its options and the versions that made the results beside it."""
-    blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
+    blas = np.show_config(mode="dicts").get("Build Dependencies", {}).get("blas", {})
+    threads = {name: os.environ[name] for name in sorted(os.environ) if name.endswith("_NUM_THREADS")}
     run = {"command": shlex.join(["python", *sys.argv]), "options": vars(arguments),
-           "python": platform.python_version(), "machine": platform.machine(),
+           "python": platform.python_version(), "machine": f"{platform.system()} {platform.machine()}",
+           "cores": os.cpu_count(), "threads": threads,
            **{name: version(name) for name in ("numpy", "autograd", "scipy", "matplotlib")},
            "blas": f"{blas.get('name')} {blas.get('version')}"}
-    with open(os.path.join(arguments.out, "run.json"), "w", encoding="utf-8") as file:
-        json.dump(run, file, indent=2, default=str)
-        file.write("\n")
+    text = json.dumps(run, indent=2, default=str) + "\n"
+    write_atomically(os.path.join(arguments.out, "run.json"), lambda file: file.write(text.encode()))
 
 
 def streams(seed):

@@ -18,6 +18,7 @@ import autograd.numpy as np
 import common
 import data
 import mnist_figures
+import mnist_run
 
 from vae_np import (
     State,
@@ -41,16 +42,11 @@ from vae_np import (
 )
 from vae_np.autodiff import leaves, paths
 
-DEFAULTS = {"latent_dim": 2, "hidden": [256], "batch_size": 100, "samples": 1, "optimizer": "rmsprop",
-            "learning_rate": 1e-3, "binarize": "none", "seed": 0}
-RUN = ("options", "data", "step", "params", "optimizer", "streams", "history", "seconds", "frames")
-HEADER = "epoch,train_nelbo,test_nelbo,test_nll,test_kl,seconds"
-
 
 def parser():
     p = common.Parser(description=__doc__.splitlines()[0], argument_default=argparse.SUPPRESS,
                       epilog="With --resume, an option that is not given is that of the run that goes on.")
-    p.add_argument("--epochs", type=common.positive, default=50, help="in all (default 50)")
+    p.add_argument("--epochs", type=common.positive, help="in all (default 50)")
     p.add_argument("--latent-dim", type=common.positive, help="dimensions of z (default 2)")
     p.add_argument("--hidden", type=common.positive, nargs="+", help="widths of the hidden layers (default 256)")
     p.add_argument("--batch-size", type=common.positive, help="images a step (default 100)")
@@ -60,7 +56,7 @@ def parser():
     p.add_argument("--binarize", choices=["none", "dynamic", "threshold"],
                    help="gray pixels as they are, drawn anew each time, or cut at one half (default none)")
     p.add_argument("--seed", type=common.non_negative, help="of every random stream (default 0)")
-    p.add_argument("--data", default=None, help="folder of IDX files, or .npz (default: the MNIST beside this file)")
+    p.add_argument("--data", help="folder of IDX files, or .npz (default: the MNIST beside this file)")
     p.add_argument("--out", default=os.path.join("results", "mnist"), help="folder (default results/mnist)")
     p.add_argument("--resume", action="store_true", default=False, help="go on from the checkpoint in --out")
     return p
@@ -102,33 +98,21 @@ def experiment(options, n_pixels):
         test_pixels=pixels(test_rng), test_noise=gaussian_noise(test_rng, options["latent_dim"], k))
 
 
-def restore(path, given):
-    """The saved run and its options; those given now must not differ."""
-    if not os.path.exists(path):
-        raise FileNotFoundError(f"--resume: no checkpoint at {path}")
-    run = checkpoint.load(path)
-    missing = [key for key in RUN if not isinstance(run, dict) or key not in run]
-    if missing:
-        raise ValueError(f"{path}: not a checkpoint of this demo: no {', '.join(missing)}")
-    for key, value in given.items():
-        if value != run["options"][key]:
-            raise ValueError(f"{path}: made with --{key.replace('_', '-')} {run['options'][key]}, not {value}")
-    return run
+def check_finite(state, nelbo):
+    """Raise FloatingPointError where the step before the evaluation went wrong, which no next step's gradient shows."""
+    if not np.isfinite(nelbo):
+        size, where = max((np.abs(np.nan_to_num(leaf)).max(), path)
+                          for path, leaf in zip(paths(state.params), leaves(state.params)))
+        raise FloatingPointError(f"step {state.step}: the test loss after it is {nelbo}; {where} reaches {size:.1e}; "
+                                 "a smaller learning rate may help")
 
 
-def check(path, run, params, source):
-    """Raise ValueError unless the run that goes on has this architecture's parameters and was made from these data."""
-    if run["data"] != source:
-        raise ValueError(f"{path}: made from other data: {run['data']}, not {source}")
-    found, expected = ({name: np.shape(leaf) for name, leaf in zip(paths(nest), leaves(nest))}
-                       for nest in (run["params"], params))
-    if found != expected:
-        raise ValueError(f"{path}: of another architecture: {found}, expected {expected}")
+def fit(e, run, x_train, x_test, on_epoch):
+    """Train from where the run stands to the end of the last epoch; on_epoch() after each.
 
-
-def fit(e, run, x_train, x_test, epochs, on_epoch):
-    """Train from where the run stands to the end of the last epoch; on_epoch(line) after each."""
-    batch_size = run["options"]["batch_size"]
+    Raises FloatingPointError where the loss, a gradient or the test figures are not finite; `run` is then as before.
+    """
+    epochs, batch_size = run["options"]["epochs"], run["options"]["batch_size"]
     steps = -(-len(x_train) // batch_size)
     state = State(run["step"], run["params"], None, run["optimizer"])
     with common.progress(None, steps * epochs) as bar:
@@ -144,7 +128,9 @@ def fit(e, run, x_train, x_test, epochs, on_epoch):
                 bar.update()
             nll, kl = map(float, totals / seen)
             batches = minibatches(None, x_test, 1000, pixels=e.test_pixels)
-            test_nll, test_kl = evaluate(e.terms, state.params, batches, e.test_noise)
+            with np.errstate(over="ignore", invalid="ignore"):  # what overflows is found, and named, by the check
+                test_nll, test_kl = evaluate(e.terms, state.params, batches, e.test_noise)
+            check_finite(state, test_nll + test_kl)
             run.update(step=state.step, params=state.params, optimizer=state.optimizer,
                        streams=[rng.bit_generator.state for rng in e.streams],
                        history=[*run["history"], (epoch, nll + kl, test_nll + test_kl, test_nll, test_kl)],
@@ -155,49 +141,49 @@ def fit(e, run, x_train, x_test, epochs, on_epoch):
                       f"{run['seconds'][-1]:.1f} s", file=sys.stdout)
 
 
-def save(folder, run):
-    """checkpoint.npz and history.csv, each written whole or not at all."""
-    checkpoint.save(os.path.join(folder, "checkpoint.npz"), run)
-    rows = [",".join(map(repr, (*row, seconds))) for row, seconds in zip(run["history"], run["seconds"])]
-    checkpoint.write_atomically(os.path.join(folder, "history.csv"),
-                                lambda file: file.write("\n".join([HEADER, *rows, ""]).encode()))
-
-
 def main(arguments):
     path = os.path.join(arguments.out, "checkpoint.npz")
-    given = {key: value for key, value in vars(arguments).items() if key in DEFAULTS}
-    run = restore(path, given) if arguments.resume else {"options": {**DEFAULTS, **given}}
-    x_train, _, x_test, y_test = data.load(arguments.data)
+    given = {key: value for key, value in vars(arguments).items() if key in mnist_run.OPTIONS}
+    saved = mnist_run.restore(path, given, parser()) if arguments.resume else {}
+    options = {**mnist_run.OPTIONS, **saved.get("options", {}), **given}
+    source = saved["data"]["path"] if saved else ""
+    source = os.path.abspath(arguments.data) if "data" in arguments else source
+    vars(arguments).update(options, data=source or "MNIST")  # as run.json shall have them
+
+    x_train, _, x_test, y_test = data.load(source or None)
     shape = mnist_figures.image_shape(x_train)
     x_train, x_test = (x.reshape(len(x), -1) for x in (x_train, x_test))
-    source = {"train": list(x_train.shape), "test": list(x_test.shape),
-              "crc32": zlib.crc32(x_test, zlib.crc32(x_train))}
-    e = experiment(run["options"], x_train.shape[1])
-
-    def frame():
-        """The manifold as it is now, for the animation: often at the start, and rarer as less changes."""
-        epoch = len(run["history"])
-        if epoch % (1 << max(0, epoch.bit_length() - 4)) == 0:
-            run["frames"] = [*run["frames"], mnist_figures.frame(e.decoder, run["params"]["theta"], shape, epoch)]
-        save(arguments.out, run)
-
-    if arguments.resume:
-        check(path, run, e.params, source)
-        for rng, state in zip(e.streams, run["streams"]):
-            rng.bit_generator.state = state
+    e = experiment(options, x_train.shape[1])
+    run = {"options": options, "step": 0, "params": e.params, "optimizer": e.optimizer.init(e.params),
+           "data": {"path": source, "train": [*x_train.shape], "test": [*x_test.shape],
+                    "crc32": zlib.crc32(x_test, zlib.crc32(x_train))},
+           "streams": [rng.bit_generator.state for rng in e.streams], "history": [], "seconds": [],
+           "frames": [mnist_figures.frame(e.decoder, e.params["theta"], shape, 0)]}
+    if saved:
+        mnist_run.check(path, saved, run, steps=-(-len(x_train) // options["batch_size"]))
+        mnist_run.set_streams(path, e.streams, saved["streams"])
+        run = {**saved, "options": options}
     else:
-        if os.path.exists(path):
-            os.replace(path, path.replace(".npz", ".previous.npz"))
-            print("the checkpoint of the run before is kept as checkpoint.previous.npz")
-        run.update(data=source, step=0, params=e.params, optimizer=e.optimizer.init(e.params), history=[], seconds=[],
-                   streams=[rng.bit_generator.state for rng in e.streams], frames=[])
-        frame()
+        mnist_run.keep(arguments.out)
+    mnist_run.save(arguments.out, run)
+    common.record(arguments)
     print(e.model)
+
+    def on_epoch():
+        epoch = len(run["history"])
+        if epoch % (1 << max(0, epoch.bit_length() - 4)) == 0:  # often at the start, and rarer as less changes
+            run["frames"] = [*run["frames"], mnist_figures.frame(e.decoder, run["params"]["theta"], shape, epoch)]
+        mnist_run.save(arguments.out, run)
+
     try:
-        fit(e, run, x_train, x_test, arguments.epochs, frame)
+        fit(e, run, x_train, x_test, on_epoch)
     except KeyboardInterrupt:
-        print(f"\nstopped: the checkpoint holds {len(run['history'])} epochs; --resume goes on", file=sys.stderr)
+        run = checkpoint.load(path)
+        mnist_run.write_history(arguments.out, run)  # the interrupt may have come between the two files
+        print(f"\nstopped: {path} holds {len(run['history'])} epochs; --resume goes on", file=sys.stderr)
         sys.exit(130)
+    except FloatingPointError as error:
+        raise FloatingPointError(f"{error}; {path} holds the {len(run['history'])} epochs before") from None
     mnist_figures.draw(arguments.out, e, run, x_test, y_test, shape)
     _, _, nelbo, nll, kl = run["history"][-1]
     print(f"-log p(x) <= {nelbo:.2f} nats = {nll:.2f} + {kl:.2f} for the test set; figures in {arguments.out}")

@@ -24,7 +24,6 @@ def decoded(decoder, theta, z, shape, columns=SIDE):
     return plots.tile(sigmoid(decoder.apply(theta, z)), shape, columns)
 
 
-
 def frame(decoder, theta, shape, epoch):
     """(epoch, the manifold as bytes), for the animation. Beyond two dimensions: at fixed draws from the prior."""
     d = theta[0]["W"].shape[0]
@@ -43,6 +42,9 @@ def draw(out, e, run, x, labels, shape):
     params, d = run["params"], run["options"]["latent_dim"]
     mu, log_var = encode(e, params, x)
     dims = (0, 1)
+    if labels is not None and len(np.unique(labels)) > 256:
+        print("more than 256 different labels: latent_space.png is without their colours")
+        labels = None
     if d == 1:
         print("one latent dimension: latent_space.png shows μ and σ; manifold.png runs along z in reading order")
         plane, names = np.concatenate([mu, np.exp(0.5 * log_var)], axis=1), ("μ", "σ")

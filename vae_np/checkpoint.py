@@ -1,33 +1,45 @@
 """Checkpoints: a nest of arrays, numbers and text as one .npz file, written whole or not at all. Never pickle.
 
-Every array stands in the file under its path (`params.phi.0.W`), so that any program that reads .npz can use it. One
-more entry, `structure`, is JSON: the form of the nest, and the plain values in it.
+Every array stands in the file under its path, as `vae_np.summary` prints it, so that any program that reads .npz can
+use it. Of the main demo's run, 784-256-2 and back, `numpy.load("checkpoint.npz")` gives
+
+    params.phi.0.W    (784, 256)    params.phi.2.0.W    (256, 2)      params.theta.0.W    (2, 256)
+    params.phi.0.b    (256,)        params.phi.2.0.b    (2,)  μ       params.theta.0.b    (256,)
+                                    params.phi.2.1.W    (256, 2)      params.theta.2.W    (256, 784)
+                                    params.phi.2.1.b    (2,)  log σ²  params.theta.2.b    (784,)
+
+in Keras' layout, (n_in, n_out); PyTorch's is the transpose. One more entry, `structure`, is JSON: the form of the nest,
+and the plain values in it. `demos/to_keras.py` and `demos/to_torch.py` carry a model away by these names.
 """
 
+import contextlib
 import json
 import math
 import os
+import warnings
 import zipfile
-import zlib
 
 import numpy as np
 
 HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 DEFLATE = 1040  # no zip or gzip file can inflate by more than this: what declares more is not whole
+CHUNK = 1 << 20
 
 
 def save(path, nest):
     """Write the nest to `path`, atomically: a reader, or a crash, finds the old file or the new one, never a part.
 
-    nest: dicts with text keys, lists and tuples of arrays and of JSON's values (numbers, text, booleans, None).
-    Raises ValueError for anything else, OSError where the disk refuses; the file that was there is then untouched.
+    nest: dicts with names for keys, lists and tuples of arrays and of JSON's values (numbers, text, booleans, None).
+    The same nest gives the same bytes. Raises ValueError for anything else, OSError where the disk refuses; the file
+    that was there is then untouched.
     """
     arrays = {}
 
     def describe(node, where):
         if isinstance(node, dict):
-            if not all(isinstance(key, str) and "." not in key and "/" not in key for key in node):
-                raise ValueError(f"checkpoint {path}: {where or 'the nest'} has keys other than plain names")
+            if not all(isinstance(key, str) and key.replace("_", "a").isalnum() for key in node):
+                raise ValueError(f"checkpoint {path}: {where or 'the nest'} has keys {list(node)[:5]}; expected names "
+                                 "of letters, digits and _")
             return {"dict": {key: describe(child, f"{where}.{key}" if where else key) for key, child in node.items()}}
         if isinstance(node, (list, tuple)):
             kind = "tuple" if isinstance(node, tuple) else "list"
@@ -43,8 +55,14 @@ def save(path, nest):
         arrays[name] = array
         return {"array": name}
 
-    structure = json.dumps(describe(nest, ""))
-    write_atomically(path, lambda file: np.savez(file, structure=np.array(structure), **arrays))
+    def write(file):
+        with zipfile.ZipFile(file, "w") as archive:
+            for name, array in arrays.items():
+                with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as member:
+                    np.lib.format.write_array(member, array, allow_pickle=False)
+
+    arrays["structure"] = np.array(json.dumps(describe(nest, "")))
+    write_atomically(path, write)
 
 
 def write_atomically(path, write):
@@ -56,17 +74,18 @@ def write_atomically(path, write):
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
-    except BaseException:
-        if os.path.exists(temporary):
+    except OSError as error:
+        raise OSError(f"{path}: not written, {error.strerror or error}; what was there before is kept") from None
+    finally:
+        with contextlib.suppress(OSError):
             os.unlink(temporary)
-        raise
 
 
 def load(path):
-    """The nest that `save` wrote, equal in form, dtype and every bit.
+    """The nest that `save` wrote, equal in form, dtype and every bit; a named tuple comes back as a tuple.
 
-    Raises ValueError, in one line that names the file, where it is cut short, altered or no checkpoint, and
-    FileNotFoundError where there is none.
+    Arrays that the structure does not name are ignored. Raises ValueError, in one line that names the file, where it is
+    cut short, altered or no checkpoint, and OSError (FileNotFoundError, ...) where it cannot be opened.
     """
     arrays = read_npz(path)
 
@@ -79,9 +98,11 @@ def load(path):
         return {"array": arrays.__getitem__, "value": lambda value: value}[kind](content)
 
     try:
-        return build(json.loads(str(arrays["structure"])))
-    except (KeyError, ValueError, AttributeError, TypeError, RecursionError) as error:
-        raise ValueError(f"{path}: not a checkpoint of vae_np ({type(error).__name__}: {error})") from None
+        return build(json.loads(arrays["structure"].item()))
+    except KeyError as error:
+        raise ValueError(f"{path}: expected a checkpoint of vae_np; it has no entry {error}") from None
+    except (ValueError, AttributeError, TypeError, RecursionError) as error:
+        raise ValueError(f"{path}: expected a checkpoint of vae_np; its structure is altered, {_line(error)}") from None
 
 
 def read_npz(path):
@@ -89,32 +110,52 @@ def read_npz(path):
 
     Raises ValueError in one line that names the file where it is not a whole .npz of plain arrays.
     """
-    size = os.path.getsize(path)
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return {info.filename.removesuffix(".npy"): _read_member(archive, info, size)
-                    for info in archive.infolist()}
-    except (zipfile.BadZipFile, zlib.error, ValueError, EOFError, NotImplementedError, RuntimeError, OverflowError,
-            SyntaxError, KeyError, TypeError, MemoryError, OSError) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise ValueError(f"{path}: expected a whole .npz file of plain arrays; {reason}") from None
+    with open(path, "rb") as file, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            with zipfile.ZipFile(file) as archive:
+                members = archive.infolist()
+                names = [info.filename.removesuffix(".npy") for info in members]
+                if len(set(names)) < len(names):
+                    raise ValueError("it has two arrays of one name")
+                declared, size = sum(info.file_size for info in members), os.fstat(file.fileno()).st_size
+                if declared > DEFLATE * size:
+                    raise ValueError(f"it declares {declared} bytes, more than it can hold")
+                return {name: _read_member(archive, info) for name, info in zip(names, members)}
+        except Exception as error:  # on bytes that lie, the parsers of zip and npy raise a dozen different kinds
+            raise ValueError(f"{path}: expected a whole .npz file of plain arrays; {_line(error)}") from None
 
 
-def _read_member(archive, info, size):
-    if info.file_size > DEFLATE * size:
-        raise ValueError(f"{info.filename} declares {info.file_size} bytes, more than the file can hold")
+def read_bytes(file, length):
+    """`length` bytes of the file, or what is left of it: the memory grows with what is there, not with what is asked.
+
+    One copy in memory, unlike file.read() of a compressed file.
+    """
+    data = bytearray()
+    while len(data) < length and (piece := file.read(min(CHUNK, length - len(data)))):
+        data += piece
+    return data
+
+
+def _read_member(archive, info):
+    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise ValueError(f"{info.filename!r} is compressed by another method than deflate")
     with archive.open(info) as file:
         version = np.lib.format.read_magic(file)
         if version not in HEADERS:
-            raise ValueError(f"{info.filename} has .npy version {version}")
+            raise ValueError(f"{info.filename!r} has .npy version {version}")
         shape, fortran, dtype = HEADERS[version](file)
         if dtype.hasobject:
-            raise ValueError(f"{info.filename} holds Python objects, which are never loaded")
+            raise ValueError(f"{info.filename!r} holds Python objects, which are never loaded")
         length = math.prod(shape) * dtype.itemsize
         if min(shape, default=0) < 0 or file.tell() + length != info.file_size:
-            raise ValueError(f"{info.filename} of shape {shape} declares {length} bytes, "
+            raise ValueError(f"{info.filename!r} of shape {shape} declares {length} bytes, "
                              f"but has {info.file_size - file.tell()}")
-        data = file.read()  # to the end: the checksum is compared there
+        data = read_bytes(file, length + 1)  # to the end: the checksum is compared there
     if len(data) != length:
-        raise ValueError(f"{info.filename} is cut short: {len(data)} of {length} bytes")
-    return np.frombuffer(bytearray(data), dtype).reshape(shape, order="F" if fortran else "C")
+        raise ValueError(f"{info.filename!r} is cut short: {len(data)} of {length} bytes")
+    return np.ndarray(shape, dtype, data, order="F" if fortran else "C")
+
+
+def _line(error):
+    return " ".join(str(error).split())[:200] or type(error).__name__

@@ -13,8 +13,12 @@ from vae_np.autodiff import value_and_grad as _value_and_grad
 
 
 def gray(images):
-    """Bytes 0–255 as float32 in [0, 1]; floats as they are."""
-    return images * np.float32(1 / 255) if images.dtype == np.uint8 else images
+    """Bytes 0–255 as float32 in [0, 1]; floats as they are. Raises ValueError for other integers: of which scale?"""
+    if images.dtype == np.uint8:
+        return images * np.float32(1 / 255)
+    if images.dtype.kind != "f":
+        raise ValueError(f"images of dtype {images.dtype}: expected bytes (uint8), or floats in [0, 1]")
+    return images
 
 
 def threshold(images):
@@ -34,10 +38,11 @@ def minibatches(rng, data, batch_size, epochs=1, pixels=gray):
     of a minibatch into numbers, `gray`, `threshold` or `dynamic(rng)`; the data themselves stay bytes.
     Raises ValueError where batch_size is not a positive integer or the data are empty.
     """
-    if batch_size < 1 or batch_size != int(batch_size):
+    if not (batch_size >= 1 and batch_size % 1 == 0):  # written so that a NaN fails too
         raise ValueError(f"batch size {batch_size}: expected an integer of at least 1")
     if len(data) == 0:
         raise ValueError("no data: expected at least one row")
+    data, batch_size = np.asarray(data), int(batch_size)
 
     def batches():
         for _ in range(epochs):
