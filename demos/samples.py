@@ -94,8 +94,8 @@ def main(arguments):
     both = {k: total_variance(model, params, minibatches(test, images, BATCH, 2 * pairs), gaussian_noise(test, D, k),
                               pairs, f"with the minibatch, k = {k}") for k in KS}
 
-    print(f"784-{WIDTH}-{D}, gray MNIST, batch {BATCH}, epochs: {epochs} of {n:,} images; test -ELBO on {test_size} images."
-          "\nVar: of the gradient, summed over all parameters, at the end of k = 1. Keras: the same model after 50 epochs.")
+    print(f"784-{WIDTH}-{D}, gray MNIST, batch {BATCH}, epochs: {epochs} of {n:,} images; test -ELBO on {test_size}.\n"
+          "Var: of the gradient, summed over all parameters, at the end of k = 1. Keras: the same model, 50 epochs.")
     common.table(
         ["k", "test -ELBO (nats)", "ms a step", "Var given minibatch", "k Var_k / Var_1", "exact", "Var with minibatch",
          "Keras, train -ELBO"],
