@@ -70,7 +70,7 @@ def active_units(mu, threshold=1e-2):
     """Which latents are used: Var_x{E_q[z_u|x]} > 10⁻², one boolean for each; `.sum()` counts them.
 
     mu: (n, d), the posterior means over the data. Raises ValueError for other shapes or n < 2.
-    Burda, Grosse & Salakhutdinov (2016), section 5.1.
+    Burda, Grosse & Salakhutdinov (2016), section 5.
     """
     _moments("active_units", mu=mu)
     if len(mu) < 2:
