@@ -99,7 +99,8 @@ def test_a_weight_of_zero(rng):
     assert onp.all(onp.isfinite(gradient))
     assert renyi(log_w, 2)[0] == -onp.inf
     log_w[0, 2] = onp.nan
-    assert onp.isnan(iwae(log_w)[2]) and onp.isnan(renyi(log_w, 0.5)[2])
+    value, (gradient,) = value_and_grad(lambda p: (np.sum(iwae(p[0])), renyi(p[0], 0.5)))([log_w])
+    assert onp.isnan(value[1][2]) and onp.isnan(gradient[:, 2]).all()  # not finite, and not hidden
 
 
 @pytest.mark.parametrize("bound", [elbo, iwae, cubo, lambda w: renyi(w, 0.5), lambda w: renyi(w, 1 - 1e-9)],
@@ -111,6 +112,11 @@ def test_gradient_and_dtype(bound, rng):
     assert bound(single).dtype == onp.float32
     onp.testing.assert_allclose(bound(single), bound(single.astype(float)), rtol=0, atol=1e-5)
     assert value_and_grad(lambda p: np.mean(bound(p[0])))([single])[1][0].dtype == onp.float32
+
+
+def test_a_float64_alpha_does_not_promote_float32():
+    log_w = onp.zeros((2, N), onp.float32)
+    assert renyi(log_w, onp.float64(0.5)).dtype == cubo(log_w, onp.float64(2)).dtype == onp.float32
 
 
 @pytest.mark.parametrize("alpha", ALPHAS)

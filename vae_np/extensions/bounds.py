@@ -32,7 +32,7 @@ def log_mean_exp(a):
 def _shares(out, a):
     """e^a_i / Σ_j e^a_j: how much of the bound each sample carries."""
     with onp.errstate(invalid="ignore"):
-        return onp.where(onp.isinf(out), 0, onp.exp(a - out) / len(a)).astype(a.dtype)
+        return onp.where(onp.isinf(out), 0, onp.exp(a - out) / len(a))
 
 
 defvjp(log_mean_exp, lambda out, a: lambda g: g * _shares(out, a))                         # ∂a_i = e^a_i / Σ_j e^a_j
