@@ -113,7 +113,7 @@ def estimates(alpha, k, replicates, rng):
 
 
 def main(arguments):
-    replicates, steps, k = (200, 40, 100) if arguments.quick else (4000, 2000, 1000)
+    replicates, steps, k = (200, 40, 100) if arguments.quick else (4000, 1200, 1000)
     _, _, noise, test = common.streams(arguments.seed)
     q = [onp.full((1, 1), value) for value in NARROW]
     line, plane = grid(1), grid(2)
