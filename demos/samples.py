@@ -91,7 +91,7 @@ def total_variance(model, params, batches, noise, pairs, description):
 
 def main(arguments):
     x_train, _, x_test, _ = data.load()
-    n, epochs, every, pairs, test_size = (300, 1, 1, 3, 200) if arguments.quick else (60_000, 2, 60, 60, 2000)
+    n, epochs, every, pairs, test_size = (300, 1, 1, 3, 200) if arguments.quick else (60_000, 1, 30, 50, 2000)
     images, held_out = x_train[:n].reshape(n, -1), x_test[:test_size].reshape(test_size, -1)
     model = build()
     runs = {k: learn(model, k, images, held_out, epochs, every, arguments.seed) for k in KS}

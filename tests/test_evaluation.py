@@ -92,6 +92,13 @@ def test_progress_sees_every_step():
     assert seen == [(1, 4), (2, 4), (3, 4), (4, 4)]
 
 
+def test_the_default_is_the_papers_5000_samples():
+    drawn = []
+    model = Block(None, lambda params, x, eps: eps[..., 0])
+    log_likelihood(model, [], np.zeros((2, 3)), lambda m: drawn.append(m) or np.zeros((m, 1)))
+    assert sum(drawn) == 2 * 5000
+
+
 def test_the_widest_layer_decides_the_chunk():
     narrow, wide = ([{"W": np.zeros((50, width), np.float32)}] for width in (200, 4000))
     assert chunk_rows(narrow, 784) == (16 << 20) // (8 * 4 * 784)
