@@ -74,6 +74,13 @@ def test_far_weights_do_not_overflow(offset):
     np.testing.assert_allclose(found, -offset + np.log((1 + np.exp(-1) + np.exp(-2)) / 3), rtol=1e-14)
 
 
+def test_single_precision_weights_are_added_up_in_double():
+    weights = np.random.default_rng(0).uniform(-110, -90, (4000, 1)).astype(np.float32)
+    model = Block(None, lambda params, x, eps: -weights[:len(eps)])
+    found = log_likelihood(model, [], np.zeros((1, 2)), noise(1), k=4000, rows=4000)
+    np.testing.assert_allclose(found, logsumexp(weights[:, 0].astype(float)) - np.log(4000), rtol=0, atol=1e-12)
+
+
 def test_weights_of_zero():
     model = Block(None, lambda params, x, eps: np.full(eps.shape[:-1], np.inf))
     assert np.all(log_likelihood(model, [], np.zeros((2, 2)), noise(1), k=6, rows=4) == -np.inf)
@@ -137,6 +144,7 @@ def test_active_units_are_those_whose_mean_varies(rng):
 
 def test_kl_by_dimension_adds_up_to_the_kl(rng):
     mu, log_var = rng.standard_normal((20, 3)), rng.standard_normal((20, 3))
+    assert kl_by_dimension(mu.astype(np.float32), log_var.astype(np.float32)).dtype == np.float64
     by_dimension = kl_by_dimension(mu, log_var)
     assert by_dimension.shape == (3,) and by_dimension.dtype == np.float64
     np.testing.assert_allclose(by_dimension.sum(), gaussian_kl(mu, log_var).mean(), rtol=1e-14)
@@ -170,5 +178,6 @@ def test_bad_input_is_refused(rng):
     for wrong in (np.zeros(3), np.zeros((0, 2)), np.zeros((3, 2, 1)), np.zeros((1, 2))):
         with pytest.raises(ValueError, match="active_units: .*expected"):
             active_units(wrong)
-    with pytest.raises(ValueError, match=r"kl_by_dimension: got mu \(3, 2\), log_var \(2,\)"):
-        kl_by_dimension(np.zeros((3, 2)), np.zeros(2))
+    for mu, log_var in (((3, 2), (2,)), ((3, 2), (4, 2)), ((0, 2), (0, 2))):
+        with pytest.raises(ValueError, match="kl_by_dimension: got mu .*, log_var .*expected"):
+            kl_by_dimension(np.zeros(mu), np.zeros(log_var))
