@@ -139,7 +139,7 @@ def draw(runs, ms, fixed, both, path):
         axes.legend(frameon=False)
     by_time.set_xscale("log")
     by_time.xaxis.set_minor_formatter("")
-    by_step.set_title("the same curve, step by step (gray pixels)")
+    by_step.set_title("step by step (gray pixels)")
     by_time.set_title("the price is time")
     ks = onp.array(KS, float)
     bars = lambda values: {"y": [values[k][0] for k in KS], "yerr": [2 * values[k][1] for k in KS], "capsize": 3}
