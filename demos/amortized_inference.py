@@ -97,7 +97,7 @@ def main(arguments):
     x = simulate(rng_test, onp.concatenate([onp.array(LATENT)[:, None], rng_test.standard_normal((unseen, 1))]))
     mu, log_var = (out[:, 0].astype(float) for out in network.apply(phi, x))
     rows, gaps = [], []
-    figure = Figure(layout="constrained", figsize=(9, 5))
+    figure = Figure(layout="constrained", figsize=(9, 5.4))
     axes = figure.subplots(2, 3).ravel()
     for i, counts in enumerate(x):
         z, log_p = exact_posterior(counts)
@@ -114,12 +114,12 @@ def main(arguments):
         axes[i].fill_between(z, p, color="0.8", label="exact, by quadrature")
         axes[i].plot(z, onp.exp(-gaussian_nll(z[:, None], mu[i], log_var[i])), "C3", label="q, by the encoder")
         axes[i].axvline(LATENT[i], color="k", lw=0.8, ls=":", label="z of the simulation")
-        axes[i].set(xlim=(mean - 4.5 * sd, mean + 4.5 * sd), ylim=(0, None), xlabel="z (log-rate units)",
+        axes[i].set(xlim=(mean - 4.5 * sd, mean + 4.5 * sd), ylim=(0, None), xlabel="z (prior standard deviations)",
                     title=f"x = {rows[-1][0]}:  KL {kl:.4f} nats")
         axes[i].title.set_fontsize(10)
     for axis in axes[::3]:
         axis.set_ylabel("density")
-    axes[0].legend(fontsize=8)
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=9)
     figure.savefig(os.path.join(arguments.out, "amortized_inference.png"), dpi=120)
     kl, least = onp.mean(gaps[len(LATENT):], axis=0)
     rows.append([f"mean of {unseen} unseen", "", "", "", "", f"{kl:.4f}", f"{least:.4f}"])

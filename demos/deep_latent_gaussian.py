@@ -11,7 +11,6 @@ and a density cannot be compared: compare within the two pairs.
 """
 
 import os
-import time
 
 import autograd.numpy as np
 import common
@@ -78,10 +77,8 @@ def fit(name, x_train, x_test, epochs, seed):
     batches = minibatches(rng_data, x_train, BATCH, epochs=epochs, pixels=pixels)
     states = train(lambda params, x, eps: np.mean(model.apply(params, x, eps)), model.init(rng_init), batches,
                    gaussian_noise(rng_noise, latent), adam(1e-3))
-    start = time.perf_counter()
     for state in common.progress(states, epochs * -(-len(x_train) // BATCH), name):  # noqa: B007
         pass
-    seconds = time.perf_counter() - start
     nelbo, *kls = evaluate(terms, state.params, minibatches(None, x_test, 500, pixels=pixels),
                            gaussian_noise(rng_test, latent))
     output = decoder.apply(state.params["theta"], rng_test.standard_normal((SHOWN, latent), onp.float32))
@@ -89,7 +86,7 @@ def fit(name, x_train, x_test, epochs, seed):
     means = 0.5 + 0.5 * onp.tanh(0.5 * output) if bernoulli else output[0]
     sigma = "" if bernoulli else f"{onp.exp(0.5 * output[1][0, 0]):.3f}"
     row = [name, "binary" if bernoulli else "gray", " + ".join(map(str, sizes)), f"{nelbo:.2f}",
-           f"{nelbo - sum(kls):.2f}", " + ".join(f"{kl:.2f}" for kl in kls), sigma, f"{seconds:.0f}"]
+           f"{nelbo - sum(kls):.2f}", " + ".join(f"{kl:.2f}" for kl in kls), sigma]
     return row, means
 
 
@@ -111,7 +108,7 @@ def main(arguments):
     figure.savefig(os.path.join(arguments.out, "deep_latent_gaussian.png"), dpi=120)
     print(f"MNIST test set after {epochs} epochs of {len(x_train)} images; nats for each image (gray: of a density), "
           "levels from the top down")
-    common.table(["model", "pixels", "latents", "NELBO", "of it NLL", "KL by level", "sigma", "seconds"], rows)
+    common.table(["model", "pixels", "latents", "NELBO", "of it NLL", "KL by level", "sigma"], rows)
 
 
 parser = common.options(__doc__, "deep_latent_gaussian")

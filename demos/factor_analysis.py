@@ -19,7 +19,7 @@ from vae_np import adam, constant, dense, gaussian_likelihood, gaussian_posterio
 
 N, D, LATENT = 1000, 10, 3
 STEPS, BATCH, SAMPLES = 20_000, 200, 4
-STAGES = ((0.4, 1e-2), (0.3, 2e-3), (0.2, 3e-4), (0.1, 5e-5))   # share of the steps, Adam's learning rate
+STAGES = ((0.7, 1e-2), (0.15, 1e-3), (0.15, 1e-4))   # share of the steps, Adam's learning rate
 
 
 def observe(rng):
@@ -113,7 +113,7 @@ def main(arguments):
     left.set(yscale="log", xlabel="step", ylabel="max log p(x) − learned log p(x)  (nats)")
     left.legend()
     right.set(xlabel="feature", ylabel="noise variance Ψ (data units²)", xticks=onp.arange(1, D + 1), ylim=(0, None))
-    right.legend(fontsize=8)
+    right.legend(fontsize=8, loc="upper left")
     figure.savefig(os.path.join(arguments.out, "factor_analysis.png"), dpi=120)
     print(f"{N} data of {D} features, {LATENT} latents, {steps} steps; nats for each datum, angle in degrees")
     common.table(["model", "ELBO", "learned log p(x)", "exact maximum", "short by", "angle of W", "error of Ψ"], rows)
