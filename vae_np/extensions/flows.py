@@ -48,7 +48,6 @@ def _shift(u, w):
     return (onp.logaddexp(0, a) - 1 - a) / square, (sigmoid(a) - 1) / square
 
 
-@primitive
 def planar_direction(u, w):
     """û = u + {m(w'u) − w'u} w/‖w‖², m(a) = −1 + log(1 + e^a): then w'û = m(w'u) > −1, and the flow is invertible.
 
@@ -57,10 +56,22 @@ def planar_direction(u, w):
     return u + _shift(u, w)[0] * w
 
 
-defvjp(planar_direction,                                        # û = u + c w, c = {m(a) − a}/‖w‖², a = w'u
-       lambda _, u, w: lambda g: g + (g @ w) * _shift(u, w)[1] * w,                        # ∂u = g + (g'w) c_a w
-       lambda _, u, w: lambda g: _shift(u, w)[0] * g + (g @ w) * (                         # ∂w = c g + (g'w) {c_a u −
-           _shift(u, w)[1] * u - 2 * _shift(u, w)[0] / (w @ w) * w))                       # 2c w/‖w‖²}
+@primitive
+def planar_map(z, u, w, t):
+    """z + û t. z: (..., d). t: (..., 1)."""
+    return z + planar_direction(u, w) * t
+
+
+def _pulled(g, t):
+    return t.ravel() @ g.reshape(t.size, -1)                    # G = Σ g t, the gradient of û
+
+
+defvjp(planar_map,                                              # û = u + c w, c = {m(a) − a}/‖w‖², a = w'u
+       lambda _, z, u, w, t: lambda g: g,                                                  # ∂z = 1
+       lambda _, z, u, w, t: lambda g: _pulled(g, t) + (_pulled(g, t) @ w) * _shift(u, w)[1] * w,  # ∂u = G + G'w c_a w
+       lambda _, z, u, w, t: lambda g: _shift(u, w)[0] * _pulled(g, t) + (_pulled(g, t) @ w) * (
+           _shift(u, w)[1] * u - 2 * _shift(u, w)[0] / (w @ w) * w),                # ∂w = c G + G'w {c_a u − 2c w/‖w‖²}
+       lambda _, z, u, w, t: lambda g: (g @ planar_direction(u, w))[..., None])            # ∂t = û
 
 
 @primitive
@@ -113,7 +124,7 @@ def planar(d):
         _check(name, d, params, z, u=d, w=d, b=1)
         u, w, b = params["u"], params["w"], params["b"]
         t = ridge(z, w, b)
-        return z + planar_direction(u, w) * t, planar_log_det(u, w, t)
+        return planar_map(z, u, w, t), planar_log_det(u, w, t)
 
     return Block(init, apply, name)
 
