@@ -73,7 +73,7 @@ def log_normaliser(name, n=1600):
 
 def fit(name, flows, steps, rng_init, rng_noise):
     """The flow's parameters after `steps` steps on E[log q_K(z_K) + β U(z_K)], β rising from 0.01 to 1 on the way."""
-    posterior = flow_posterior(heads(constant(2), constant(2)), *[planar(2)] * flows)  # an encoder that sees nothing
+    posterior = flow_posterior(heads(constant(2), constant(2)), planar(2, flows))  # an encoder that sees nothing
 
     def terms(phi, inverse_temperature, eps):
         z, kl = posterior.apply(phi, inverse_temperature, eps)

@@ -42,7 +42,7 @@ IMAGES, SAMPLES = 1000, 200   # of the test set, and for each of them, for the i
 def model_of(flows):
     encoder = sequential(dense(784, HIDDEN), tanh, heads(dense(HIDDEN, LATENT), dense(HIDDEN, LATENT)))
     decoder = sequential(dense(LATENT, HIDDEN), tanh, dense(HIDDEN, 784))
-    posterior = flow_posterior(encoder, *[planar(LATENT)] * flows)
+    posterior = flow_posterior(encoder, planar(LATENT, flows))
     return posterior, vae(posterior, bernoulli_likelihood(decoder))
 
 

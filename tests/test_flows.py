@@ -37,7 +37,7 @@ def softplus(a):
     return np.logaddexp(0, a)
 
 
-@pytest.mark.parametrize("flow", [planar, radial])
+@pytest.mark.parametrize("flow", [planar, lambda d: planar(d, length=3), radial], ids=["planar", "three", "radial"])
 @pytest.mark.parametrize("d", [1, 2, 5])
 def test_log_det_is_slogdet_of_the_jacobian(flow, d, rng):
     block = flow(d)
@@ -56,13 +56,13 @@ def test_log_det_of_a_composition_is_slogdet_of_the_whole_jacobian(rng):
 
 def test_planar_is_the_papers_formula(rng):
     p, z = drawn(planar(3), rng), rng.standard_normal((4, 3))
-    u, w, b = (p[key] for key in PLANAR)
+    u, w, b = (p[key][0] for key in PLANAR)
     u_hat = u + (-1 + np.log(1 + np.exp(w @ u)) - w @ u) * w / np.linalg.norm(w) ** 2
     psi = (1 - np.tanh(z @ w + b) ** 2)[:, None] * w
     moved, log_det = planar(3).apply(p, z)
     np.testing.assert_allclose(moved, z + u_hat * np.tanh(z @ w + b)[:, None], rtol=0, atol=1e-14)
     np.testing.assert_allclose(log_det, np.log(np.abs(1 + psi @ u_hat)), rtol=0, atol=1e-14)
-    np.testing.assert_allclose(planar_direction(u, w), u_hat, rtol=0, atol=1e-14)
+    np.testing.assert_allclose(planar_direction(u, w)[0], u_hat, rtol=0, atol=1e-14)
 
 
 def test_radial_is_the_papers_formula(rng):
@@ -79,7 +79,8 @@ def test_radial_is_the_papers_formula(rng):
 # The density of what a flow makes of N(0, I) needs the inverse, which no formula of the room contains.
 
 def inverse_planar(p, y):
-    u_hat, w, b = planar_direction(p["u"], p["w"]), p["w"], p["b"][0]
+    w, b = p["w"][0], p["b"][0]
+    u_hat, _, _ = planar_direction(p["u"][0], w)
     at, slope = y @ w, w @ u_hat
     low, high = at - np.abs(slope), at + np.abs(slope)
     for _ in range(100):
@@ -118,7 +119,7 @@ def test_mass_of_planar_flows_is_one_in_two_dimensions(rng):
     """The trapezoidal rule converges faster than any power of the step for a smooth density that ends at zero."""
     flows = [drawn(planar(2), rng) for _ in range(3)]
     for p in flows:
-        p["w"] /= np.linalg.norm(p["w"])  # û grows as 1/‖w‖, and would leave the square
+        p["w"] /= np.linalg.norm(p["w"], axis=-1)  # û grows as 1/‖w‖, and would leave the square
     axis = np.linspace(-14, 14, 561)
     y = np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2)
     z = y
@@ -144,10 +145,11 @@ def test_planar_constraint_holds(scale, rng):
     """In exact arithmetic w'û > −1; what is computed is that û up to rounding, and its determinant is positive."""
     for d in (1, 2, 10):
         for _ in range(20):
-            p = {"u": scale * rng.standard_normal(d), "w": rng.standard_normal(d), "b": rng.standard_normal(1)}
-            u, w = p["u"], p["w"]
+            u, w = scale * rng.standard_normal(d), rng.standard_normal(d)
             size = (np.abs(w) @ np.abs(u)) + 1
-            assert w @ planar_direction(u, w) > -1 - 8 * d * EPS * size
+            u_hat, _, one_plus = planar_direction(u, w)
+            assert w @ u_hat > -1 - 8 * d * EPS * size and one_plus > 0
+            p = {"u": u[None], "w": w[None], "b": rng.standard_normal(1)}
             _, log_det = planar(d).apply(p, rng.standard_normal((100, d)))
             assert np.all(np.isfinite(log_det))
 
@@ -155,7 +157,7 @@ def test_planar_constraint_holds(scale, rng):
 @pytest.mark.parametrize("a", [-700.0, -300.0, -40.0, -5.0, 0.0, 5.0, 40.0, 700.0])
 def test_planar_under_extreme_parameters_is_exact(a):
     """Against 400 digits; also on the plane w'z + b = 0 itself, where the determinant is 1 + w'û."""
-    u, w, b = np.array([a, 0.0]), np.array([1.0, 0.0]), np.zeros(1)
+    u, w, b = np.array([[a, 0.0]]), np.array([[1.0, 0.0]]), np.zeros(1)
     with mpmath.workdps(400):
         m = -1 + mpmath.log(1 + mpmath.exp(a))
         assert m > -1
@@ -170,7 +172,7 @@ def test_planar_under_extreme_parameters_is_exact(a):
 def test_planar_keeps_the_order_along_w(rng):
     """Invertible: w'f(z) increases with w'z, even where the unconstrained u would fold the space over."""
     for u in (-0.9, -3.0, -30.0):
-        p = {"u": np.array([u]), "w": np.array([2.0]), "b": np.array([0.3])}
+        p = {"u": np.array([[u]]), "w": np.array([[2.0]]), "b": np.array([0.3])}
         moved, _ = planar(1).apply(p, np.linspace(-4, 4, 801)[:, None])
         assert np.all(np.diff(moved[:, 0]) > -4 * EPS * abs(u))
 
@@ -188,17 +190,17 @@ def test_radial_constraint_holds(beta):
 
 
 def test_flows_start_at_the_identity(rng):
-    for flow in (planar(3), radial(3)):
+    for flow in (planar(3), planar(3, length=2), radial(3)):
         z = rng.standard_normal((100, 3)).astype(np.float32)
         moved, log_det = flow.apply(flow.init(rng), z)
         assert np.max(np.abs(moved - z)) < 0.15 and np.max(np.abs(log_det)) < 0.15
     w = rng.standard_normal(3)
-    p = {"u": np.log(np.e - 1) * w / (w @ w), "w": w, "b": np.ones(1)}
+    p = {"u": np.log(np.e - 1) * w[None] / (w @ w), "w": w[None], "b": np.ones(1)}
     moved, log_det = planar(3).apply(p, rng.standard_normal(3))
-    assert np.max(np.abs(planar_direction(p["u"], w))) < 4 * EPS and abs(log_det) < 4 * EPS
+    assert np.max(np.abs(planar_direction(p["u"][0], w)[0])) < 4 * EPS and abs(log_det) < 4 * EPS
 
 
-@pytest.mark.parametrize("flow", [planar, radial])
+@pytest.mark.parametrize("flow", [planar, lambda d: planar(d, length=3), radial], ids=["planar", "three", "radial"])
 @pytest.mark.parametrize("shape", [(3,), (4, 3), (2, 4, 3)], ids=str)
 def test_gradient_of_a_flow(flow, shape, rng):
     block, z = flow(3), rng.standard_normal(shape)
@@ -223,10 +225,10 @@ def encoder_of(width, latent):
 
 @pytest.mark.parametrize("samples", [(), (3,)], ids=["one sample", "k samples"])
 def test_gradient_of_the_whole_vae(samples, rng):
-    model = vae(flow_posterior(encoder_of(5, 2), planar(2), radial(2), planar(2)), bernoulli_likelihood(dense(2, 4)))
+    model = vae(flow_posterior(encoder_of(5, 2), planar(2), radial(2), planar(2, length=2)), bernoulli_likelihood(dense(2, 4)))
     x, eps, weights = rng.random((3, 4)), rng.standard_normal((*samples, 3, 2)), rng.standard_normal((*samples, 3))
     params = astype(model.init(rng), np.float64)
-    params["phi"]["flows"] = [drawn(flow, rng) for flow in (planar(2), radial(2), planar(2))]
+    params["phi"]["flows"] = [drawn(flow, rng) for flow in (planar(2), radial(2), planar(2, length=2))]
     assert model.apply(params, x, eps).shape == (*samples, 3)
     assert_gradient(lambda p: anp.sum(weights * model.apply(p, x, eps)), params)
 
@@ -238,6 +240,17 @@ def test_no_flows_is_the_gaussian_posterior(samples, rng):
     phi = astype(encoder.init(rng), np.float64)
     for found, expected in zip(flow.apply({"encoder": phi, "flows": []}, x, eps), plain.apply(phi, x, eps)):
         np.testing.assert_array_equal(found, expected)
+    flow = flow_posterior(encoder, planar(2, length=0))
+    empty = {"encoder": phi, "flows": [planar(2, length=0).init(rng)]}
+    for found, expected in zip(flow.apply(empty, x, eps), plain.apply(phi, x, eps)):
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_a_planar_flow_of_some_length_is_that_many_in_a_row(rng):
+    z, p = rng.standard_normal((2, 4, 3)), drawn(planar(3, length=3), rng)
+    one_each = [{key: p[key][k:k + 1] for key in p} for k in range(3)]
+    for found, expected in zip(planar(3, length=3).apply(p, z), compose(*[planar(3)] * 3).apply(one_each, z)):
+        np.testing.assert_allclose(found, expected, rtol=1e-13)
 
 
 def test_kl_is_log_q_minus_log_p(rng):
@@ -288,15 +301,16 @@ def apply_wrong_posterior(rng):
     (lambda rng: radial(3).apply(radial(3).init(rng), np.zeros((4, 2))),
      r"radial\(3\): z has shape \(4, 2\); expected \(..., 3\)"),
     (lambda rng: planar(2).apply(planar(3).init(rng), np.zeros((4, 2))),
-     r"u \(3,\), w \(3,\), b \(1,\); expected u \(2"),
-    (lambda rng: radial(2).apply(radial(3).init(rng), np.zeros((4, 2))), r"expected z0 \(2,\), log_alpha \(1,\), beta"),
+     r"shapes \{'u': \(1, 3\), 'w': \(1, 3\), 'b': \(1,\)\}; expected \{'u': \(1, 2"),
+    (lambda rng: radial(2).apply(radial(3).init(rng), np.zeros((4, 2))), r"expected \{'z0': \(2,\), 'log_alpha': \(1,\), 'beta'"),
     (apply_wrong_posterior, r"planar\(3\): z has shape \(3, 2\)"),
     (lambda rng: compose(planar(2), planar(2)).apply([planar(2).init(rng)], np.zeros((4, 2))),
      "parameters for 1 flows, expected 2"),
-    (lambda rng: planar(0), r"planar\(0\): the dimension must be at least 1"),
-    (lambda rng: radial(-1), r"radial\(-1\): the dimension must be at least 1"),
+    (lambda rng: planar(0), r"planar\(0\): expected a dimension of at least 1"),
+    (lambda rng: planar(2, length=-1), r"planar\(2, length=-1\): expected .* a length of at least 0"),
+    (lambda rng: radial(-1), r"radial\(-1\): expected a dimension of at least 1"),
 ], ids=["planar", "radial", "planar's parameters", "radial's parameters", "posterior", "composition", "planar(0)",
-        "radial(-1)"])
+        "negative length", "radial(-1)"])
 def test_bad_input(call, words, rng):
     with pytest.raises(ValueError, match=words):
         call(rng)

@@ -6,6 +6,7 @@ params, z -> z, log_det. Rezende & Mohamed (2015), eqs. 7 and 13; the constraint
 
 import autograd.numpy as np
 import numpy as onp
+from autograd.extend import defvjp_argnums
 
 from vae_np.autodiff import defvjp, primitive
 from vae_np.densities import gaussian_log_ratio, location_scale, sigmoid
@@ -27,104 +28,100 @@ def softplus(a):
     return np.logaddexp(0, a)
 
 
-def _named(kind, d):
-    if d < 1:
-        raise ValueError(f"{kind}({d}): the dimension must be at least 1")
-    return f"{kind}({d})"
+def _named(kind, d, length=1):
+    name = f"{kind}({d})" if length == 1 else f"{kind}({d}, length={length})"
+    if d < 1 or length < 0:
+        raise ValueError(f"{name}: expected a dimension of at least 1 and a length of at least 0")
+    return name
 
 
-def _check(name, d, params, z, **sizes):
-    found = {key: np.shape(params[key]) for key in sizes}
-    if found != {key: (size,) for key, size in sizes.items()}:
-        raise ValueError(f"{name}: parameters have shapes {', '.join(f'{key} {s}' for key, s in found.items())}; "
-                         f"expected {', '.join(f'{key} ({size},)' for key, size in sizes.items())}")
+def _check(name, d, params, z, **shapes):
+    found = {key: np.shape(params[key]) for key in shapes}
+    if found != shapes:
+        raise ValueError(f"{name}: parameters have shapes {found}; expected {shapes}")
     if np.shape(z)[-1:] != (d,):
         raise ValueError(f"{name}: z has shape {np.shape(z)}; expected (..., {d})")
 
 
-def _shift(u, w):
-    """c and ∂c/∂(w'u), where û = u + c w."""
-    a, square = w @ u, w @ w
-    return (onp.logaddexp(0, a) - 1 - a) / square, (sigmoid(a) - 1) / square
-
-
 def planar_direction(u, w):
-    """û = u + {m(w'u) − w'u} w/‖w‖², m(a) = −1 + log(1 + e^a): then w'û = m(w'u) > −1, and the flow is invertible.
+    """û = u + c w, c = {m(w'u) − w'u}/‖w‖², m(a) = −1 + log(1 + e^a): then w'û = m(w'u) > −1, and f is invertible.
 
-    u, w: (d,), w other than 0. Returns (d,). Rezende & Mohamed (2015), appendix A.1.
+    u, w: (d,), w other than 0. Returns û (d,), c, and 1 + w'û = log(1 + e^{w'u}), positive without a subtraction.
+    Rezende & Mohamed (2015), appendix A.1.
     """
-    return u + _shift(u, w)[0] * w
+    a = w @ u
+    one_plus = onp.logaddexp(0, a)
+    c = (one_plus - 1 - a) / (w @ w)
+    return u + c * w, c, one_plus
+
+
+def _walk(z, u, w, b):
+    """For each flow its u, w, z before it, t = tanh(w'z + b), and the determinant t² + (1 + w'û)(1 − t²) > 0."""
+    for u_k, w_k, b_k in zip(u, w, b):
+        direction, c, one_plus = planar_direction(u_k, w_k)
+        t = onp.tanh(z @ w_k + b_k)
+        yield u_k, w_k, direction, c, one_plus, z, t, t * t + one_plus * (1 - t * t)
+        z = z + t[:, None] * direction
 
 
 @primitive
-def planar_map(z, u, w, t):
-    """z + û t. z: (..., d). t: (..., 1)."""
-    return z + planar_direction(u, w) * t
+def planar_chain(z, u, w, b):
+    """z_K and Σ_k log|det ∂f_k|, f_k(z) = z + û_k tanh(w_k'z + b_k), as one array (..., d + 1), the logarithm last.
 
-
-def _pulled(g, t):
-    return t.ravel() @ g.reshape(t.size, -1)                    # G = Σ g t, the gradient of û
-
-
-defvjp(planar_map,                                              # û = u + c w, c = {m(a) − a}/‖w‖², a = w'u
-       lambda _, z, u, w, t: lambda g: g,                                                  # ∂z = 1
-       lambda _, z, u, w, t: lambda g: _pulled(g, t) + (_pulled(g, t) @ w) * _shift(u, w)[1] * w,  # ∂u = G + G'w c_a w
-       lambda _, z, u, w, t: lambda g: _shift(u, w)[0] * _pulled(g, t) + (_pulled(g, t) @ w) * (
-           _shift(u, w)[1] * u - 2 * _shift(u, w)[0] / (w @ w) * w),                # ∂w = c G + G'w {c_a u − 2c w/‖w‖²}
-       lambda _, z, u, w, t: lambda g: (g @ planar_direction(u, w))[..., None])            # ∂t = û
-
-
-@primitive
-def ridge(z, w, b):
-    """t = tanh(w'z + b): constant along the planes across w. z: (..., d). w: (d,). b: (1,). Returns (..., 1)."""
-    return onp.tanh((z @ w)[..., None] + b)
-
-
-defvjp(ridge,
-       lambda t, z, w, b: lambda g: g * (1 - t * t) * w,                                   # ∂z = (1 − t²) w
-       lambda t, z, w, b: lambda g: (g * (1 - t * t)).ravel() @ z.reshape(-1, w.size),     # ∂w = Σ (1 − t²) z
-       lambda t, z, w, b: lambda g: onp.sum(g * (1 - t * t)).reshape(1))                   # ∂b = Σ (1 − t²)
-
-
-@primitive
-def planar_log_det(u, w, t):
-    """log|1 + û'w (1 − t²)| = log{t² + q (1 − t²)}, q = 1 + û'w = log(1 + e^{w'u}). t: (..., 1). Returns (...,).
-
-    A sum of two terms that are not negative: nothing cancels where the flow squeezes hardest, û'w ≈ −1.
+    z: (..., d). u, w: (K, d). b: (K,). All K flows are one node of the graph: autograd would spend a hundred times as
+    long on bookkeeping as on these small arrays.
     """
-    return onp.log(t * t + onp.logaddexp(0, w @ u) * (1 - t * t))[..., 0]
+    flat = z.reshape(-1, z.shape[-1])
+    log_det = onp.zeros(len(flat), z.dtype)
+    for _, _, direction, _, _, before, t, det in _walk(flat, u, w, b):
+        flat, log_det = before + t[:, None] * direction, log_det + onp.log(det)
+    return onp.concatenate([flat, log_det[:, None]], axis=1).reshape((*z.shape[:-1], -1))
 
 
-def _towards(log_det, u, w, t, g):
-    return onp.sum((g * onp.exp(-log_det))[..., None] * (1 - t * t)) * sigmoid(w @ u)
+def _planar_chain_vjps(argnums, out, args, _):
+    z, u, w, b = args
+
+    def backward(g):
+        g = g.reshape(-1, g.shape[-1])
+        g, h = g[:, :-1], g[:, -1]                              # of z_k, from k = K down to 0; of every log det
+        du, dw, db = onp.zeros_like(u), onp.zeros_like(w), onp.zeros_like(b)
+        steps = list(_walk(z.reshape(-1, z.shape[-1]), u, w, b))
+        for k, (u_k, w_k, direction, c, one_plus, before, t, det) in reversed(list(enumerate(steps))):
+            slope, square, sigma = 1 - t * t, w_k @ w_k, sigmoid(w_k @ u_k)
+            ds = (g @ direction + h * 2 * t * (1 - one_plus) / det) * slope         # of w'z + b, through t
+            d_dir = t @ g                                                          # of û = u + c w
+            da = (h @ (slope / det)) * sigma + (d_dir @ w_k) * (sigma - 1) / square # of w'u, through 1 + w'û and c
+            du[k] = d_dir + da * w_k
+            dw[k] = ds @ before + c * d_dir - 2 * c * (d_dir @ w_k) / square * w_k + da * u_k
+            db[k] = ds.sum()
+            g = g + ds[:, None] * w_k
+        gradients = g.reshape(z.shape), du, dw, db
+        return tuple(gradients[i] for i in argnums)
+
+    return backward
 
 
-defvjp(planar_log_det,                                          # e^−L · ∂{t² + q (1 − t²)}, ∂q/∂(w'u) = σ(w'u)
-       lambda L, u, w, t: lambda g: _towards(L, u, w, t, g) * w,                           # ∂u = e^−L (1 − t²) σ w
-       lambda L, u, w, t: lambda g: _towards(L, u, w, t, g) * u,                           # ∂w = e^−L (1 − t²) σ u
-       lambda L, u, w, t: lambda g: (g * onp.exp(-L))[..., None] * 2 * t * (               # ∂t = e^−L 2t (1 − q)
-           1 - onp.logaddexp(0, w @ u)))
+defvjp_argnums(planar_chain.traced, _planar_chain_vjps)
 
 
-def planar(d):
-    """f(z) = z + û tanh(w'z + b): stretches or squeezes z along û, across the plane w'z + b = 0.
+def planar(d, length=1):
+    """f(z) = z + û tanh(w'z + b): stretches or squeezes z along û, across the plane w'z + b = 0; `length` in a row.
 
-    log_det = log|1 + û'w (1 − tanh²(w'z + b))|. params: u (d,), which makes û (`planar_direction`), w (d,), b (1,).
-    z: (..., d). Returns z (..., d), log_det (...,), nats. Starts near the identity. Raises ValueError where the
-    dimension is another. Rezende & Mohamed (2015), eqs. 10–12.
+    log_det = log|1 + û'w (1 − tanh²(w'z + b))|. params: u (length, d), which makes û (`planar_direction`), w
+    (length, d), b (length,). z: (..., d). Returns z (..., d), log_det (...,), nats. Starts near the identity; of length
+    0 it is the identity. Raises ValueError where the dimension is another. Rezende & Mohamed (2015), eqs. 10–12.
     """
-    name = _named("planar", d)
+    name = _named("planar", d, length)
 
     def init(rng):
-        w = rng.standard_normal(d)
-        u = LOG_E_MINUS_1 * w / (w @ w) + 0.01 * rng.standard_normal(d)
-        return {"u": u.astype(onp.float32), "w": w.astype(onp.float32), "b": onp.zeros(1, onp.float32)}
+        w = rng.standard_normal((length, d))
+        u = LOG_E_MINUS_1 * w / (w * w).sum(axis=1, keepdims=True) + 0.01 * rng.standard_normal((length, d))
+        return {"u": u.astype(onp.float32), "w": w.astype(onp.float32), "b": onp.zeros(length, onp.float32)}
 
     def apply(params, z):
-        _check(name, d, params, z, u=d, w=d, b=1)
-        u, w, b = params["u"], params["w"], params["b"]
-        t = ridge(z, w, b)
-        return planar_map(z, u, w, t), planar_log_det(u, w, t)
+        _check(name, d, params, z, u=(length, d), w=(length, d), b=(length,))
+        out = planar_chain(z, params["u"], params["w"], params["b"])
+        return out[..., :-1], out[..., -1]
 
     return Block(init, apply, name)
 
@@ -145,7 +142,7 @@ def radial(d):
                 "beta": beta.astype(onp.float32)}
 
     def apply(params, z):
-        _check(name, d, params, z, z0=d, log_alpha=1, beta=1)
+        _check(name, d, params, z, z0=(d,), log_alpha=(1,), beta=(1,))
         alpha, s = np.exp(params["log_alpha"]), softplus(params["beta"])
         r = norm(z - params["z0"])
         log_det = ((d - 1) * (np.log(r + s) - np.log(alpha + r))
