@@ -35,7 +35,7 @@ from vae_np import (
 from vae_np.extensions.flows import flow_posterior, planar
 
 LENGTHS = (0, 10, 20)
-EPOCHS, BATCH, HIDDEN, LATENT = 10, 100, 200, 40
+EPOCHS, BATCH, HIDDEN, LATENT = 6, 100, 200, 40
 IMAGES, SAMPLES = 1000, 200   # of the test set, and for each of them, for the importance-sampled log-likelihood
 
 
