@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from autograd import jacobian
 from checkers import assert_gradient
-from scipy import integrate, stats
+from scipy import stats
 
 from vae_np import (
     astype,
@@ -83,7 +83,7 @@ def inverse_planar(p, y):
     u_hat, _, _ = planar_direction(p["u"][0], w)
     at, slope = y @ w, w @ u_hat
     low, high = at - np.abs(slope), at + np.abs(slope)
-    for _ in range(100):
+    for _ in range(60):
         middle = (low + high) / 2
         above = middle + slope * np.tanh(middle + b) > at
         low, high = np.where(above, low, middle), np.where(above, middle, high)
@@ -104,23 +104,28 @@ def density(flow, inverse, p, y):
     return np.exp(stats.norm.logpdf(z).sum(-1) - log_det)
 
 
-@pytest.mark.parametrize("flow, inverse", [(planar, inverse_planar), (radial, inverse_radial)],
-                         ids=["planar", "radial"])
-def test_mass_is_one_in_one_dimension(flow, inverse, rng):
+def test_mass_of_a_planar_flow_is_one_in_one_dimension(rng):
+    """The trapezoidal rule converges faster than any power of the step for a smooth density that ends at zero."""
+    y, step = np.linspace(-40, 40, 8001, retstep=True)
     for _ in range(3):
-        p = drawn(flow(1), rng)
-        at = float(p["z0"][0]) if "z0" in p else 0.0
-        f = lambda y, p=p: density(flow(1), inverse, p, np.array([y]))
-        mass = sum(integrate.quad(f, *ends, epsabs=1e-11)[0] for ends in ((-30, at), (at, 30)))
-        assert abs(mass - 1) < 1e-8
+        p = drawn(planar(1), rng)
+        assert abs(np.sum(density(planar(1), inverse_planar, p, y[:, None])) * step - 1) < 1e-8
+
+
+def test_mass_of_a_radial_flow_is_one_in_one_dimension(rng):
+    """To the left and to the right of z₀, where the density has a kink."""
+    nodes, weights = np.polynomial.legendre.leggauss(400)
+    for _ in range(3):
+        p = drawn(radial(1), rng)
+        for_side = lambda side, p=p: density(radial(1), inverse_radial, p, (p["z0"] + side * 15 * (nodes + 1))[:, None])
+        assert abs(15 * weights @ (for_side(-1) + for_side(1)) - 1) < 1e-8
 
 
 def test_mass_of_planar_flows_is_one_in_two_dimensions(rng):
-    """The trapezoidal rule converges faster than any power of the step for a smooth density that ends at zero."""
     flows = [drawn(planar(2), rng) for _ in range(3)]
     for p in flows:
         p["w"] /= np.linalg.norm(p["w"], axis=-1)  # û grows as 1/‖w‖, and would leave the square
-    axis = np.linspace(-14, 14, 561)
+    axis = np.linspace(-14, 14, 281)
     y = np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2)
     z = y
     for p in reversed(flows):
