@@ -68,8 +68,8 @@ def _walk(z, u, w, b):
 def planar_chain(z, u, w, b):
     """z_K and Σ_k log|det ∂f_k|, f_k(z) = z + û_k tanh(w_k'z + b_k), as one array (..., d + 1), the logarithm last.
 
-    z: (..., d). u, w: (K, d). b: (K,). All K flows are one node of the graph: autograd would spend a hundred times as
-    long on bookkeeping as on these small arrays.
+    z: (..., d). u, w: (K, d). b: (K,). All K flows are one node of the graph: operation by operation, autograd spends
+    most of its time on bookkeeping, since these arrays are small.
     """
     flat = z.reshape(-1, z.shape[-1])
     log_det = onp.zeros(len(flat), z.dtype)
@@ -78,7 +78,7 @@ def planar_chain(z, u, w, b):
     return onp.concatenate([flat, log_det[:, None]], axis=1).reshape((*z.shape[:-1], -1))
 
 
-def _planar_chain_vjps(argnums, out, args, _):
+def _planar_chain_vjps(argnums, out, args, _):                  # backpropagation through the chain, by hand
     z, u, w, b = args
 
     def backward(g):
