@@ -126,6 +126,13 @@ def test_categorical_likelihood_keeps_the_classes_of_a_variable_together(rng):
     np.testing.assert_allclose(categorical_likelihood(decoder, C).apply(theta, x, z), expected, rtol=1e-6)  # float32
 
 
+def test_poisson_likelihood_takes_the_decoders_output_for_log_rates(rng):
+    decoder = dense(2, D)
+    theta, z, x = decoder.init(rng), rng.normal(size=(N, 2)), rng.integers(C, size=(N, D))
+    expected = -stats.poisson.logpmf(x, np.exp(decoder.apply(theta, z).astype(float))).sum(-1)
+    np.testing.assert_allclose(poisson_likelihood(decoder).apply(theta, x, z), expected, rtol=1e-6)  # float32
+
+
 def test_constant_does_not_see_its_input(rng):
     c = rng.normal(size=D)
     np.testing.assert_array_equal(constant(D).apply(c, rng.normal(size=(K, N, 7))), np.broadcast_to(c, (K, N, D)))
