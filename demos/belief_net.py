@@ -96,13 +96,16 @@ def main(arguments):
     draw(os.path.join(arguments.out, "mnist.png"), params["theta"], 28, 40, rng)
 
 
-def mosaic(images, side, columns):
-    """Images side by side as one, with a gap of NaN between them: one picture to draw instead of many."""
+def show(axes, images, side, columns, title, colors="gray_r", low=0, high=1):
+    """Square images side by side, drawn as one picture: the gaps between them are NaN, which shows the blue behind."""
     rows = -(-len(images) // columns)
     tiles = onp.full((rows * columns, side + 1, side + 1), onp.nan)
-    tiles[:len(images), :side, :side] = onp.reshape(images, (-1, side, side))
+    tiles[:len(images), 1:, 1:] = onp.reshape(images, (-1, side, side))
     whole = tiles.reshape(rows, columns, side + 1, side + 1).transpose(0, 2, 1, 3)
-    return whole.reshape(rows * (side + 1), columns * (side + 1))[:-1, :-1]
+    whole = onp.pad(whole.reshape(rows * (side + 1), columns * (side + 1)), ((0, 1), (0, 1)), constant_values=onp.nan)
+    axes.set_title(title, fontsize=10)
+    axes.set(xticks=[], yticks=[], facecolor="lightsteelblue")
+    return axes.imshow(whole, cmap=colors, vmin=low, vmax=high, interpolation="nearest")
 
 
 def draw(path, theta, side, units, rng):
@@ -111,13 +114,11 @@ def draw(path, theta, side, units, rng):
     _, h = generate(theta, rng.random((40, side ** 2 + len(layer["W"])), onp.float32))
     dreams, fields = expit(h[0] @ layer["W"] + layer["b"]), layer["W"][:units]
     most = abs(fields).max()
-    figure = Figure(layout="constrained", figsize=(9, 3.6))
+    figure = Figure(layout="constrained", figsize=(9, 2.9))
     panels = ((dreams, "Dreams: pixel probabilities, binary model", "probability", ("gray_r", 0, 1)),
               (fields, f"Weights of {units} units: what each adds where on", "logit", ("RdBu_r", -most, most)))
     for axes, (images, title, label, (colors, low, high)) in zip(figure.subplots(1, 2), panels):
-        shown = axes.imshow(mosaic(images, side, 8 if len(images) > 8 else 4), cmap=colors, vmin=low, vmax=high)
-        axes.set_title(title, fontsize=10)
-        axes.set_axis_off()
+        shown = show(axes, images, side, 8 if len(images) > 8 else 4, title, colors, low, high)
         figure.colorbar(shown, ax=axes, shrink=0.7, label=label)
     figure.savefig(path, dpi=120)
 

@@ -104,7 +104,7 @@ def figures(out, params, curve, x_test, rng, tau):
     cooling = axes.twinx()
     cooling.plot(epochs, taus, ":", color="gray")
     cooling.set(ylabel="temperature τ (dotted)", ylim=(0, 1.05))
-    axes.legend()
+    axes.legend(loc="center right")
     figure.savefig(os.path.join(out, "bounds.png"), dpi=120)
 
     # One test image's code, one variable at a time set to each of its categories.
@@ -114,9 +114,9 @@ def figures(out, params, curve, x_test, rng, tau):
     words = onp.repeat(words, VARIABLES, axis=0)                                # (variable, category, 20, 10)
     words[onp.arange(VARIABLES), :, onp.arange(VARIABLES)] = onp.eye(CATEGORIES)
     own = z.reshape(VARIABLES, CATEGORIES).argmax(axis=-1)
-    drawn = onp.eye(CATEGORIES, dtype=onp.float32)[rng.integers(CATEGORIES, size=(10, CATEGORIES, VARIABLES))]
-    figure = Figure(layout="constrained", figsize=(9, 8.6))
-    left, right = figure.subplots(1, 2, width_ratios=(1, 1))
+    drawn = onp.eye(CATEGORIES, dtype=onp.float32)[rng.integers(CATEGORIES, size=(VARIABLES, CATEGORIES, VARIABLES))]
+    figure = Figure(layout="constrained", figsize=(9, 8.8))
+    left, right = figure.subplots(1, 2)
     tiles(left, params, words.astype(onp.float32), "One code; row i: variable i set to each category\n"
           "(framed: the category that was drawn)", own)
     left.set(xlabel="category", ylabel="variable", xticks=14 + 28 * onp.arange(CATEGORIES),

@@ -16,7 +16,7 @@ import os
 
 import autograd.numpy as np
 import numpy as onp
-from belief_net import SIDE, bars, mosaic
+from belief_net import SIDE, bars, show
 from common import options, positive, progress, run, streams, table
 from matplotlib.figure import Figure
 
@@ -102,11 +102,9 @@ def figures(out, curves, dreams, best, every, shown):
     left.legend(fontsize=8)
     figure.savefig(os.path.join(out, "curves.png"), dpi=120)
 
-    figure = Figure(layout="constrained", figsize=(9, 2.9))
+    figure = Figure(layout="constrained", figsize=(9, 2.8))
     for axes, (name, images) in zip(figure.subplots(1, 1 + len(dreams)), {"data": shown, **dreams}.items()):
-        axes.imshow(mosaic(images, SIDE, 4), cmap="gray_r", vmin=0, vmax=1)
-        axes.set_title(name, fontsize=10)
-        axes.set_axis_off()
+        show(axes, images, SIDE, 4, name)
     figure.savefig(os.path.join(out, "dreams.png"), dpi=120)
 
 
