@@ -71,7 +71,7 @@ def on_mnist(units, epochs, quick, seed, k):
     x_test = x_test[:50 if quick else 2000]
     model, (init, order, noise, test) = sbn(784, units), streams(seed)
     batches = minibatches(order, x_train, BATCH, epochs, dynamic(order.spawn(1)[0]))
-    states = train(loss, model.init(init), batches, uniform(noise, units), adam(1e-3))
+    states = train(loss, model.init(init), batches, uniform(noise, units), adam(3e-3))
     *_, last = progress(states, epochs * len(x_train) // BATCH, f"MNIST, {units} units")
     log_w = [-model.apply(last.params, x, uniform(test, units, k)(len(x)))
              for x in minibatches(None, x_test, 50, pixels=dynamic(test.spawn(1)[0]))]

@@ -254,8 +254,9 @@ def test_bad_input(rng):
         sbn(4, 3, 2).apply(params, x, rng.random((3, 4)))
     with pytest.raises(ValueError, match=r"layers of \[4, 3, 2\] units: noise has shape \(3, 5\)"):
         generate(params["theta"], rng.random((3, 5)))
-    with pytest.raises(ValueError, match=r"expected uniform on \[0, 1\)"):
-        sbn(4, 3, 2).apply(params, x, rng.standard_normal((3, 5)))
+    for wrong in (-0.01, 1.01, onp.nan):
+        with pytest.raises(ValueError, match=r"expected uniform on \[0, 1\)"):
+            sbn(4, 3, 2).apply(params, x, onp.where(onp.arange(5) == 3, wrong, rng.random((3, 5))))
     with pytest.raises(ValueError, match=r"dense\(4, 3\): input has 5 features"):
         sbn(4, 3, 2).apply(params, onp.zeros((3, 5)), rng.random((3, 5)))
     for u in (rng.random((3, 5)), rng.random((1, 3, 5))):
