@@ -102,7 +102,7 @@ def figures(out, curves, dreams, best, every, shown):
     left.legend(fontsize=8)
     figure.savefig(os.path.join(out, "curves.png"), dpi=120)
 
-    figure = Figure(layout="constrained", figsize=(9, 2.8))
+    figure = Figure(layout="constrained", figsize=(9, 3))
     for axes, (name, images) in zip(figure.subplots(1, 1 + len(dreams)), {"data": shown, **dreams}.items()):
         show(axes, images, SIDE, 4, name)
     figure.savefig(os.path.join(out, "dreams.png"), dpi=120)

@@ -26,6 +26,7 @@ from vae_np.extensions.sbn import (
 
 NETS = [(4, 3), (4, 3, 2)]
 both_nets = pytest.mark.parametrize("sizes", NETS, ids=["one layer", "two layers"])
+all_nets = pytest.mark.parametrize("sizes", [*NETS, (4, 2, 2, 2)], ids=["one layer", "two layers", "three layers"])
 
 
 def network(sizes, rng, scale=1.5):
@@ -59,7 +60,7 @@ def by_hand(params, x, h):
 
 # --- the densities and the exact sums
 
-@both_nets
+@all_nets
 def test_densities_unit_by_unit_and_the_sums_over_all_states(sizes, rng):
     params, x = network(sizes, rng), data(rng)
     states = [[onp.array(bits[sum(sizes[1:i]):sum(sizes[1:i + 1])]) for i in range(1, len(sizes))]
@@ -74,7 +75,7 @@ def test_densities_unit_by_unit_and_the_sums_over_all_states(sizes, rng):
     assert onp.allclose(elbo, onp.sum(onp.exp(pairs[..., 0]) * (pairs[..., 1] - pairs[..., 0]), axis=1), rtol=1e-12)
 
 
-@both_nets
+@all_nets
 def test_both_laws_are_normalised_and_the_gap_is_the_divergence_from_the_posterior(sizes, rng):
     params, x = network(sizes, rng), data(rng)
     every_x = enumerate_states(sizes[:1])[0][:, 0]
@@ -115,7 +116,7 @@ def test_coins_fall_with_probability_sigma(rng):
     assert bernoulli_sample(logits.astype(onp.float32), onp.zeros(5)).dtype == onp.float32
 
 
-@both_nets
+@all_nets
 def test_inference_and_dreams_are_drawn_from_their_own_laws(sizes, rng):
     """The frequency of every state of h given x, and of every (x, h), against its enumerated probability."""
     params, x = network(sizes, rng, scale=0.7), data(rng, 1)
