@@ -60,7 +60,7 @@ def bounds(params, images, tau, rng, samples=1):
         return (model(tau).apply(params, x, u).mean(axis=0), model(tau, hard=True).apply(params, x, u).mean(axis=0),
                 math.log(len(u)) - logsumexp(log_w, axis=0))
 
-    pixels, draws = (onp.random.default_rng(s) for s in rng.bit_generator.seed_seq.spawn(2))
+    pixels, draws = rng.spawn(2)
     return evaluate(terms, params, minibatches(None, images, 50, pixels=dynamic(pixels)), uniform(draws, samples))
 
 
