@@ -39,8 +39,8 @@ from vae_np import (
 )
 from vae_np.extensions.adversarial import alternate, critic, implicit_posterior, joined, moments
 
-LATENTS, NOISE, BANK = 2, 8, 64           # BANK: draws of noise for the moments of q
-TOY_STEPS, TOY_BATCH, CRITIC_STEPS, RATE, CRITIC_RATE = 4_000, 64, 2, 1e-3, 2e-3
+LATENTS, NOISE, BANK = 2, 8, 32           # BANK: draws of noise for the moments of q
+TOY_STEPS, TOY_BATCH, CRITIC_STEPS, RATE, CRITIC_RATE = 3_000, 64, 2, 1e-3, 2e-3
 GRID = onp.linspace(-5.4, 5.4, 181)       # spacing 0.06
 POSTERIORS = ("Gaussian", "critic", "critic, contrast")
 COLORS = ("C0", "C1", "C2", "C3")
@@ -137,7 +137,7 @@ def main(arguments):
     x_train, _, x_test, _ = load(arguments.data)
     x_train, x_test = (x.reshape(len(x), -1)[:300 if quick else None] for x in (x_train, x_test))
     judged = dynamic(onp.random.default_rng(arguments.seed))(x_test[:20 if quick else 500])     # binarized once
-    more, drawn = experiment("MNIST, binary", x_train, judged, (256, 128), (100, 1 if quick else arguments.epochs),
+    more, drawn = experiment("MNIST, binary", x_train, judged, (200, 64), (100, 1 if quick else arguments.epochs),
                              dynamic, (50 if quick else 500, grid), arguments.seed)
     draw(drawn, grid, "test image {}", os.path.join(out, "mnist_posteriors.png"))
     print("Nats for each datum. KL by neighbouring samples, beside it as training took it from the closed form or the "
