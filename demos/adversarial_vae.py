@@ -41,7 +41,7 @@ from vae_np.extensions.adversarial import alternate, critic, implicit_posterior,
 
 LATENTS, NOISE, BANK = 2, 8, 32           # BANK: draws of noise for the moments of q
 TOY_STEPS, TOY_BATCH, CRITIC_STEPS, RATE, CRITIC_RATE = 3_000, 64, 2, 1e-3, 2e-3
-GRID = onp.linspace(-5.4, 5.4, 181)       # spacing 0.06
+GRID = onp.linspace(-6, 6, 201)           # spacing 0.06
 POSTERIORS = ("Gaussian", "critic", "critic, contrast")
 COLORS = ("C0", "C1", "C2", "C3")
 
@@ -127,26 +127,26 @@ def experiment(name, train_set, test_set, sizes, schedule, pixels, judges, seed)
 
 def main(arguments):
     quick, out = arguments.quick, arguments.out
-    grid = GRID[::6] if quick else GRID
+    grid = GRID[::8] if quick else GRID
     toy = onp.eye(4, dtype=onp.float32)
     rows, drawn = experiment("four points", onp.tile(toy, (TOY_BATCH // 4, 1)), toy, (64, 64),
                              (TOY_BATCH, 20 if quick else TOY_STEPS), lambda rng: gray,
                              (200 if quick else 20_000, grid), arguments.seed)
-    draw(drawn, grid, "image {}", os.path.join(out, "four_points.png"))
+    draw(drawn, grid, "image {}", 4, os.path.join(out, "four_points.png"))
 
     x_train, _, x_test, _ = load(arguments.data)
     x_train, x_test = (x.reshape(len(x), -1)[:300 if quick else None] for x in (x_train, x_test))
     judged = dynamic(onp.random.default_rng(arguments.seed))(x_test[:20 if quick else 500])     # binarized once
     more, drawn = experiment("MNIST, binary", x_train, judged, (200, 64), (100, 1 if quick else arguments.epochs),
                              dynamic, (50 if quick else 500, grid), arguments.seed)
-    draw(drawn, grid, "test image {}", os.path.join(out, "mnist_posteriors.png"))
+    draw(drawn, grid, "test image {}", 6, os.path.join(out, "mnist_posteriors.png"))
     print("Nats for each datum. KL by neighbouring samples, beside it as training took it from the closed form or the "
           f"critic.\nFour points: no model has -log p(x) below log 4 = 1.386. MNIST: {len(judged)} test images.")
     table(("data", "posterior", "-log p(x)", "-ELBO", "as trained", "KL[q‖p(z|x)]", "KL[q‖p(z)]", "as trained"),
           rows + more)
 
 
-def draw(drawn, grid, label, path):
+def draw(drawn, grid, label, limit, path):
     """Above, samples of q(z|x); below, the model's own exact posterior p(z|x): a column a model, a colour an x."""
     figure = Figure(layout="constrained", figsize=(10, 7))
     panels = figure.subplots(2, 3, sharex=True, sharey=True)
@@ -157,8 +157,11 @@ def draw(drawn, grid, label, path):
             below.contour(grid, grid, density, levels=[0.05, 0.2, 0.5, 0.8], colors=color, linewidths=0.8)
             above.plot([], [], "o", color=color, label=label.format(i + 1))
         above.set(title=f"{kind}: samples of q(z|x)", ylabel="z₂", aspect="equal")
-        below.set(title="its model's exact p(z|x)", xlabel="z₁", ylabel="z₂", xlim=(-4, 4), ylim=(-4, 4),
-                  aspect="equal")
+        below.set(title="its model's exact p(z|x)", xlabel="z₁", ylabel="z₂", aspect="equal",
+                  xlim=(-limit, limit), ylim=(-limit, limit))
+        outside = onp.mean(onp.abs(z).max(axis=-1) > limit)
+        if outside > 0.1:
+            above.text(0, 0, f"{outside:.0%} of the samples\nlie outside this frame", ha="center")
     panels[0, 0].legend(fontsize=8, loc="upper left")
     figure.savefig(path, dpi=120)
 
@@ -166,5 +169,5 @@ def draw(drawn, grid, label, path):
 if __name__ == "__main__":
     parser = options(__doc__, "adversarial_vae")
     parser.add_argument("--data", default=None, help="images other than MNIST: .npz, or a folder of IDX files")
-    parser.add_argument("--epochs", type=positive, default=5, help="on MNIST")
+    parser.add_argument("--epochs", type=positive, default=3, help="on MNIST")
     run(main, parser)

@@ -105,8 +105,8 @@ def fit(decoder_kind, cure, x_train, x_test, epochs, seed):
     history = []
     for state in progress(states, steps, f"{decoder_kind}, {cure}"):
         history.append(state.extra)
-    nll, kl = evaluate(lambda p, x, eps: (terms(p, x, eps)[0], terms(p, x, eps)[1].sum(axis=1)), state.params,
-                       minibatches(None, x_test, 1_000), gaussian_noise(test, LATENTS))
+    nll, kl = evaluate(lambda *args: [t.reshape(len(args[1]), -1).sum(axis=1) for t in terms(*args)], state.params,
+                       minibatches(None, x_test, BATCH), gaussian_noise(test, LATENTS))
     phi = state.params["phi"]
     return (nll + kl, nll, kl), active_units(encoder, phi, x_test), kl_by_dimension(encoder, phi, x_test), history
 
