@@ -36,7 +36,8 @@ from vae_np import (
 
 LATENTS, WIDTH, BATCH, RATE = 32, 256, 100, 3e-3
 REACH, FILTERS = 3, 16                       # the window before a pixel: 3 rows above, 3 columns to either side
-FREE, ACTIVE, USED, EVERY = 0.2, 0.01, 0.1, 20   # nats a latent; Var_x(E_q[z_k]) of an active one; KL of one in use
+FREE, ACTIVE, USED = 0.2, 0.01, 0.1          # nats free a latent; Var_x(E_q[z_k]) if active; nats if in use
+POINTS = 60                                  # of a curve
 
 LOSSES = {                                   # nll: (n,), kl: (n, d), beta: from 0 to 1 over the first half of training
     "nothing": lambda nll, kl, beta: np.mean(nll) + np.sum(np.mean(kl, axis=0)),
@@ -129,10 +130,10 @@ def main(arguments):
         style = {"label": decoder if cure == "nothing" else f"{decoder}, {cure}",
                  "linestyle": "-" if decoder == "autoregressive" else "--"}
         left.plot(onp.arange(1, LATENTS + 1), onp.sort(kl)[::-1], marker=".", **style)
-        pieces = onp.array_split(history, max(1, len(history) // EVERY))
-        right.plot(onp.arange(len(pieces)) * EVERY, [piece.mean() for piece in pieces], **style)
+        pieces = onp.array_split(onp.stack([onp.arange(len(history)), history]), min(POINTS, len(history)), axis=1)
+        right.plot(*onp.array([piece.mean(axis=1) for piece in pieces]).T, **style)
     left.set(xlabel="latents, sorted", ylabel="KL of a latent, mean over the test set (nats)", title="After training")
-    right.set(xlabel="step", ylabel="KL, all latents (nats)", title="While training", ylim=(0, None))
+    right.set(xlabel="step", ylabel="KL, all latents (nats)", title="While training", yscale="log")
     left.legend(fontsize=8)
     print(f"MNIST, binary pixels, {len(x_test)} test images; nats for each")
     table(("decoder", "cure", "-ELBO", "-log p(x|z)", "KL", "active", f"KL > {USED}"), rows)
