@@ -4,8 +4,8 @@
 the prior. A decoder that sees the pixels before the one it predicts, p(x|z) = Π_j Bern(x_j | σ(l_j(z) + c_j(x))),
 explains most of an image without z; once q is the prior, z carries nothing that could teach the decoder to use it.
 KL annealing lets z in free at first: a weight β on the KL grows from 0 to 1 (Bowman et al., 2016). Free bits charge λ
-nats for each latent whether it uses them or not: Σ_k max(λ, KL_k), KL_k the minibatch's mean (Kingma et al., 2016,
-appendix C.8). The figures are of the true −ELBO, β = 1 and λ = 0, however a model was trained.
+nats for each latent whether it uses them or not: Σ_k max(λ, KL_k), KL_k the minibatch's mean (Kingma et al., 2016).
+The figures are of the true −ELBO, β = 1 and λ = 0, however a model was trained.
 """
 
 import os
@@ -75,7 +75,7 @@ def kl_by_dimension(encoder, phi, x):
 
 
 def active_units(encoder, phi, x):
-    """How many latents have Var_x(E_q[z_k]) > 0.01: Burda, Grosse & Salakhutdinov (2016), section 5.2."""
+    """How many latents have Var_x(E_q[z_k]) > 0.01: Burda, Grosse & Salakhutdinov (2016)."""
     return int(onp.sum(onp.var(encoder.apply(phi, x)[0], axis=0) > ACTIVE))
 
 

@@ -106,7 +106,7 @@ def implicit_posterior(sampler, critic, psi, contrast=None):
     z alone: log q's own dependence on φ has mean zero, E_q[∇_φ log q_φ(z|x)] = 0 (proposition 2).
     contrast: (phi, x) -> μ, log σ² of a Gaussian r near q, such as `moments`: adaptive contrast. The critic then knows
     only log q − log r, of the standardized z̃ = (z − μ)/σ, and log r − log p is added in closed form (section 4).
-    Exact where T is the optimal critic; an untrained one is no bound on anything. Mescheder et al. (2017), eq. 3.7.
+    Exact where T is the optimal critic; an untrained one is no bound on anything. Mescheder et al. (2017), section 3.
     Raises ValueError where T is not one number for each z.
     """
 
@@ -123,7 +123,7 @@ def implicit_posterior(sampler, critic, psi, contrast=None):
 
 
 def critic_loss(sampler, critic, contrast=None):
-    """−log σ(T_ψ(x, z)) − log{1 − σ(T_ψ(x, z'))}, z = g_φ(x, ε), z' ~ p(z): loss(psi, phi, x, eps, prior) -> (..., n).
+    """−log σ(T_ψ(x, z)) − log{1 − σ(T_ψ(x, z'))}, z = g_φ(x, ε), z' ~ p(z). loss: psi, phi, x, eps, prior -> (..., n).
 
     Logistic regression between q and p, minimised by T = log q_φ(z|x) − log p(z), where it is 2 log 2 − 2 JS[q ‖ p]
     on average, in nats. φ is a constant. prior: z' ~ N(0, I), of z's shape. contrast: as of `implicit_posterior`,
