@@ -89,10 +89,11 @@ def exact(decoder, theta, x, grid):
     return log_p, (joint - log_p[:, None]).reshape(len(x), len(grid), len(grid))
 
 
-def knn_entropy(z, k=5):
+def knn_entropy(z, k=3):
     """H[q] ≈ ψ(m) − ψ(k) + log π + 2 ⟨log r_k⟩ from m samples in the plane, r_k the distance to the k-th neighbour."""
-    r = cKDTree(z).query(z, k + 1)[0][:, -1]
-    return digamma(len(z)) - digamma(k) + onp.log(onp.pi) + LATENTS * onp.mean(onp.log(r))
+    scale = onp.std(z, axis=0)                                  # measured where both axes have the same spread
+    r = cKDTree(z / scale).query(z / scale, k + 1)[0][:, -1]
+    return digamma(len(z)) - digamma(k) + onp.log(onp.pi) + 2 * onp.mean(onp.log(r)) + onp.sum(onp.log(scale))
 
 
 def judge(posterior, decoder, params, x, noise, m):
