@@ -101,7 +101,7 @@ def judge(posterior, decoder, params, x, noise, m):
     likelihood, terms, zs = bernoulli_likelihood(decoder), [], []
     for piece in onp.array_split(x, -(-len(x) // 50)):
         z, kl = posterior.apply(params["phi"], piece, noise(m * len(piece)).reshape(m, len(piece), -1))
-        recon = likelihood.apply(params["theta"], piece, z[:200]).mean(axis=0)
+        recon = likelihood.apply(params["theta"], piece, z[:100]).mean(axis=0)
         cross = onp.mean(onp.sum(z ** 2, axis=-1), axis=0) / 2 + onp.log(2 * onp.pi)           # −E_q log p(z)
         near = cross - [knn_entropy(z[:, i]) for i in range(len(piece))]
         terms.append((recon, kl if kl.ndim == 1 else kl.mean(axis=0), near))
@@ -170,5 +170,5 @@ def draw(drawn, grid, label, limit, path):
 if __name__ == "__main__":
     parser = options(__doc__, "adversarial_vae")
     parser.add_argument("--data", default=None, help="images other than MNIST: .npz, or a folder of IDX files")
-    parser.add_argument("--epochs", type=positive, default=3, help="on MNIST")
+    parser.add_argument("--epochs", type=positive, default=2, help="on MNIST")
     run(main, parser)
