@@ -33,13 +33,13 @@ from vae_np import (
     minibatches,
     relu,
     sequential,
-    tanh,
     train,
     vae,
 )
 from vae_np.extensions.adversarial import alternate, critic, implicit_posterior, joined, moments
 
-LATENTS, NOISE, BANK = 2, 8, 32           # BANK: draws of noise for the moments of q
+LATENTS, NOISE = 2, 8
+DRAWS, JUDGED = 64, 300                   # samples that give r its moments: in a step, and in the judgement
 TOY_STEPS, TOY_BATCH, CRITIC_STEPS, RATE, CRITIC_RATE = 3_000, 64, 2, 1e-3, 2e-3
 GRID = onp.linspace(-6, 6, 201)           # spacing 0.06
 POSTERIORS = ("Gaussian", "critic", "critic, contrast")
@@ -54,7 +54,7 @@ def networks(pixels, width, hidden):
     encoder = sequential(features(), dense(width, hidden), relu, heads(dense(hidden, LATENTS), dense(hidden, LATENTS)))
     sampler = joined(sequential(dense(width + NOISE, hidden), relu, dense(hidden, hidden), relu,
                                 dense(hidden, LATENTS)), features())
-    T = critic(sequential(dense(width + LATENTS, hidden), tanh, dense(hidden, hidden), tanh, dense(hidden, 1)),
+    T = critic(sequential(dense(width + LATENTS, hidden), relu, dense(hidden, hidden), relu, dense(hidden, 1)),
                features())
     return encoder, sampler, T, sequential(dense(LATENTS, width), relu, dense(width, pixels))
 
@@ -71,11 +71,12 @@ def fit(kind, blocks, decoder, batches, steps, seed):
                        gaussian_noise(noise, LATENTS), adam(RATE))
         *_, state = progress(states, steps, kind)
         return state.params, posterior, LATENTS
-    contrast = moments(sampler, test.standard_normal((BANK, NOISE), onp.float32)) if "contrast" in kind else None
+    contrasted = "contrast" in kind
     states = alternate(sampler, T, likelihood, {"phi": sampler.init(init), "theta": likelihood.init(init)},
                        T.init(init), batches, gaussian_noise(noise, NOISE), gaussian_noise(noise, LATENTS),
-                       (adam(RATE), adam(CRITIC_RATE)), contrast, CRITIC_STEPS)
+                       (adam(RATE), adam(CRITIC_RATE)), CRITIC_STEPS, DRAWS if contrasted else None)
     *_, (state, critics) = progress(states, steps, kind)
+    contrast = moments(sampler, test.standard_normal((JUDGED, NOISE), onp.float32)) if contrasted else None
     return state.params, implicit_posterior(sampler, T, critics.params, contrast), NOISE
 
 

@@ -310,29 +310,30 @@ def test_logits_of_ten_thousand_give_finite_losses_and_gradients(logit):
 
 # Training ---------------------------------------------------------------------------------------------------------
 
-def test_alternate_takes_the_critics_steps_then_one_of_the_models(networks, rng, x):
+@pytest.mark.parametrize("draws", [None, 7], ids=["plain", "adaptive contrast"])
+def test_alternate_takes_the_critics_steps_then_one_of_the_models(networks, draws, rng, x):
     sampler, T, likelihood = networks
-    contrast = moments(sampler, rng.standard_normal((7, E)))
     params, psi = {"phi": sampler.init(rng), "theta": likelihood.init(rng)}, T.init(rng)
     optimizers = adam(0.01), rmsprop(0.02)
 
-    def draw(seed, d):
-        stream = onp.random.default_rng(seed)
-        return lambda n: stream.standard_normal((n, d))
+    def stream(seed, d):
+        generator = onp.random.default_rng(seed)
+        return lambda n: generator.standard_normal((n, d))
 
-    states = list(alternate(sampler, T, likelihood, params, psi, minibatches(None, x, 3, epochs=2), draw(1, E),
-                            draw(2, L), optimizers, contrast, steps=2))
-    classify, noise, prior = critic_loss(sampler, T, contrast), draw(1, E), draw(2, L)
+    states = list(alternate(sampler, T, likelihood, params, psi, minibatches(None, x, 3, epochs=2), stream(1, E),
+                            stream(2, L), optimizers, steps=2, draws=draws))
+    noise, prior = stream(1, E), stream(2, L)
     memory = [o.init(p) for o, p in zip(optimizers, (params, psi))]
-    model_step = value_and_grad(lambda p, psi, x, eps: np.mean(
-        vae(implicit_posterior(sampler, T, psi, contrast), likelihood).apply(p, x, eps)))
-    critic_step = value_and_grad(lambda psi, phi, x, eps, z: np.mean(classify(psi, phi, x, eps, z)))
+    critic_step = value_and_grad(lambda psi, contrast, *args: np.mean(critic_loss(sampler, T, contrast)(psi, *args)))
+    model_step = value_and_grad(lambda p, psi, contrast, *args: np.mean(
+        vae(implicit_posterior(sampler, T, psi, contrast), likelihood).apply(p, *args)))
     for batch, (model_state, critic_state) in zip([x[:3], x[3:]] * 2, states, strict=True):
+        contrast = moments(sampler, noise(draws)) if draws else None            # new noise for each minibatch
         for _ in range(2):
-            value, g = critic_step(psi, params["phi"], batch, noise(len(batch)), prior(len(batch)))
+            value, g = critic_step(psi, contrast, params["phi"], batch, noise(len(batch)), prior(len(batch)))
             psi, memory[1] = optimizers[1].update(psi, g, memory[1])
         assert critic_state.loss == value
-        value, g = model_step(params, psi, batch, noise(len(batch)))
+        value, g = model_step(params, psi, contrast, batch, noise(len(batch)))
         params, memory[0] = optimizers[0].update(params, g, memory[0])
         assert model_state.loss == value
         for a, b in zip(leaves([params, psi]), leaves([model_state.params, critic_state.params])):

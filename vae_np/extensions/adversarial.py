@@ -145,27 +145,35 @@ def critic_loss(sampler, critic, contrast=None):
     return loss
 
 
-def alternate(sampler, critic, likelihood, params, psi, batches, noise, prior, optimizers, contrast=None, steps=1):
+def alternate(sampler, critic, likelihood, params, psi, batches, noise, prior, optimizers, steps=1, draws=None):
     """Yield the State of the model and the State of the critic after each minibatch: algorithm 1.
 
     Each minibatch: `steps` steps on ψ with φ fixed, then one on φ, θ with ψ fixed. noise, prior: n ↦ ε and n ↦ z'.
-    optimizers: the model's and the critic's. Raises what `train` raises.
+    optimizers: the model's and the critic's. draws: with adaptive contrast, r has the moments of so many samples, drawn
+    anew for each minibatch: under fixed noise a sampler learns to put samples where no draw shows them to r.
+    Raises ValueError where steps < 1, and what `train` and `moments` raise.
     """
     if steps < 1:
         raise ValueError(f"alternate: {steps} steps of the critic a minibatch; expected at least 1")
-    classify, critic_state, model_state = critic_loss(sampler, critic, contrast), None, None
+    critic_state = model_state = None
 
-    def critics(phi):
-        return lambda psi, x, draws: np.mean(classify(psi, phi, x, *draws))
+    def fitted(phi, x):
+        r = moments(sampler, noise(draws))(phi, x)  # once: φ and x stay until the minibatch's last step
+        return lambda phi, x: r
 
-    def models(psi):
+    def critics(phi, contrast):
+        loss = critic_loss(sampler, critic, contrast)
+        return lambda psi, x, pair: np.mean(loss(psi, phi, x, *pair))
+
+    def models(psi, contrast):
         model = vae(implicit_posterior(sampler, critic, psi, contrast), likelihood)
         return lambda params, x, eps: np.mean(model.apply(params, x, eps))
 
     for x in batches:
-        *_, critic_state = train(critics(params["phi"]), psi, [x] * steps, lambda n: (noise(n), prior(n)),
+        contrast = None if draws is None else fitted(params["phi"], x)
+        *_, critic_state = train(critics(params["phi"], contrast), psi, [x] * steps, lambda n: (noise(n), prior(n)),
                                  optimizers[1], resume=critic_state)
         psi = critic_state.params
-        (model_state,) = train(models(psi), params, [x], noise, optimizers[0], resume=model_state)
+        (model_state,) = train(models(psi, contrast), params, [x], noise, optimizers[0], resume=model_state)
         params = model_state.params
         yield model_state, critic_state
