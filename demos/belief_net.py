@@ -80,7 +80,7 @@ def on_mnist(units, epochs, quick, seed, k):
 
 
 def main(arguments):
-    steps, epochs, k = (20, 1, 5) if arguments.quick else (6000, arguments.epochs, 100)
+    steps, epochs, k = (20, 1, 5) if arguments.quick else (5000, arguments.epochs, 100)
     nets = [((8,), "bars, 8 units"), ((8, 3), "bars, 8 and 3 units")]
     trained = [(on_bars(hidden, steps, arguments.seed, k), name) for hidden, name in nets]
     rows = [(name, *figures) for (_, figures), name in trained]
@@ -125,5 +125,5 @@ def draw(path, theta, side, units, rng):
 
 if __name__ == "__main__":
     parser = options(__doc__, "belief_net")
-    parser.add_argument("--epochs", type=positive, default=12, help="passes over MNIST's 60,000 training images")
+    parser.add_argument("--epochs", type=positive, default=8, help="passes over MNIST's 60,000 training images")
     run(main, parser)

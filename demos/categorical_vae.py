@@ -83,7 +83,7 @@ def main(arguments):
 
     tau = curve[-1][1]
     rows = [(f"epoch {e}, {test} test images", f"{t:.3f}", f"{soft:.2f}", f"{hard:.2f}", "")
-            for e, t, soft, hard in curve if e in (1, 2, 5, 10, 15, 20, epochs)]
+            for e, t, soft, hard in curve if e in (1, 2, 5, 10, 20, epochs)]
     soft, hard, _ = bounds(params, x_test[:10 * test], tau, tests)
     rows.append((f"all {len(x_test[:10 * test])} test images", f"{tau:.3f}", f"{soft:.2f}", f"{hard:.2f}", ""))
     soft, hard, tight = bounds(params, x_test[:test // 2], tau, tests, samples)
@@ -104,7 +104,7 @@ def figures(out, params, curve, x_test, rng, tau):
     cooling = axes.twinx()
     cooling.plot(epochs, taus, ":", color="gray")
     cooling.set(ylabel="temperature τ (dotted)", ylim=(0, 1.05))
-    axes.legend(loc="center right")
+    axes.legend(loc="upper right")
     figure.savefig(os.path.join(out, "bounds.png"), dpi=120)
 
     # One test image's code, one variable at a time set to each of its categories.
@@ -139,5 +139,5 @@ def tiles(axes, params, words, title, framed=()):
 
 if __name__ == "__main__":
     parser = options(__doc__, "categorical_vae")
-    parser.add_argument("--epochs", type=positive, default=15, help="passes over the 60,000 training images")
+    parser.add_argument("--epochs", type=positive, default=10, help="passes over the 60,000 training images")
     run(main, parser)

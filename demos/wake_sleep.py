@@ -70,7 +70,7 @@ def gradient_error(loss, noise, params, draws, rng):
 
 
 def main(arguments):
-    steps, every, seeds, draws = (20, 10, 1, 3) if arguments.quick else (3000, 100, arguments.runs, 300)
+    steps, every, seeds, draws = (20, 10, 1, 3) if arguments.quick else (2500, 100, arguments.runs, 200)
     x, p = bars()
     best, curves, dreams = p @ onp.log(p), {}, {}
     judged = fit(*METHODS["exact gradient"], steps // 10, arguments.seed, steps // 10, "where to judge gradients")[-1]
