@@ -39,7 +39,7 @@ from vae_np import (
 )
 from vae_np.extensions.dlgm import dlgm
 
-EPOCHS, BATCH, HIDDEN, SHOWN = 5, 100, 200, 12
+EPOCHS, BATCH, HIDDEN, SHOWN = 3, 100, 200, 12
 
 
 def network(n_in, n_out):

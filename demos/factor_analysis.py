@@ -18,7 +18,7 @@ from scipy import linalg, stats
 from vae_np import adam, constant, dense, gaussian_likelihood, gaussian_posterior, heads, minibatches, train, vae
 
 N, D, LATENT = 1000, 10, 3
-STEPS, BATCH, SAMPLES = 20_000, 200, 4
+STEPS, BATCH, SAMPLES = 12_000, 200, 4
 STAGES = ((0.7, 1e-2), (0.15, 1e-3), (0.15, 1e-4))   # share of the steps, Adam's learning rate
 
 
