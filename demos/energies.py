@@ -19,7 +19,7 @@ from vae_np import adam, constant, gaussian_nll, heads, train
 from vae_np.extensions.flows import flow_posterior, planar
 
 LENGTHS = (2, 8, 32)
-STEPS, BATCH = 3000, 200
+STEPS, BATCH = 2000, 200
 STAGES = ((0.5, 1e-2), (0.3, 3e-3), (0.2, 5e-4))   # share of the steps, Adam's learning rate
 SAMPLES = 200_000                                 # for the divergence; the figure takes five times as many
 EDGE = 4.0
