@@ -10,6 +10,8 @@ setup(
     install_requires=["numpy>=1.26", "autograd>=1.7", "scipy>=1.11", "matplotlib>=3.8"],
     extras_require={
         "demos": ["tqdm"],
+        "mpi": ["mpi4py", "mpich"],
+        "bench": ["tqdm", "torch", "jax", "keras"],
         "test": ["pytest", "hypothesis", "mpmath", "tqdm", "ruff"],
     },
 )

@@ -1,8 +1,10 @@
 """vae_np: variational autoencoders from scratch in NumPy, every formula proved. Read the files in this order."""
 
-from vae_np.layers import Block, dense, elementwise, heads, relu, sequential, summary, tanh
+from vae_np.layers import Block, constant, dense, elementwise, heads, relu, sequential, summary, tanh
 from vae_np.densities import bernoulli_nll, gaussian_kl, gaussian_log_ratio, gaussian_nll, location_scale
+from vae_np.densities import categorical_nll, poisson_nll
 from vae_np.vae import bernoulli_likelihood, gaussian_likelihood, gaussian_posterior, vae
+from vae_np.vae import categorical_likelihood, poisson_likelihood
 from vae_np.autodiff import astype, value_and_grad
 from vae_np.optimizers import adam, rmsprop
 from vae_np.training import State, dynamic, evaluate, gaussian_noise, gray, minibatches, threshold, train
@@ -12,4 +14,5 @@ __all__ = ["Block", "State", "adam", "astype", "bernoulli_likelihood", "bernoull
            "dynamic", "elementwise", "evaluate", "gaussian_kl", "gaussian_likelihood", "gaussian_log_ratio",
            "gaussian_nll", "gaussian_noise", "gaussian_posterior", "gray", "heads", "location_scale", "minibatches",
            "relu", "rmsprop", "sequential", "summary", "tanh", "threshold", "train", "vae", "value_and_grad"]
+__all__ += ["categorical_likelihood", "categorical_nll", "constant", "poisson_likelihood", "poisson_nll"]
 __version__ = "1.0.0"

@@ -5,6 +5,7 @@ and log-variances, never probabilities or standard deviations, so nothing needs 
 """
 
 import numpy as np
+from scipy.special import digamma, gammaln
 
 from vae_np.autodiff import defvjp, primitive, unbroadcast
 
@@ -182,3 +183,53 @@ defvjp(location_scale,
        lambda z, mu, log_var, eps: lambda g: unbroadcast(                                  # ∂log σ² = ½ σ ε = ½ (z − μ)
            0.5 * g * np.exp(0.5 * log_var) * _like(eps, mu), np.shape(log_var)),
        lambda z, mu, log_var, eps: lambda g: g * np.exp(0.5 * log_var))                    # ∂ε = σ
+
+
+@primitive
+def poisson_nll(x, log_rate):
+    """−log Poisson(x | e^r) = Σ_j {e^r_j − x_j r_j + log x_j!}, in nats.
+
+    x: (..., d), counts 0, 1, 2, … log_rate: (..., d), broadcast. Returns (...,).
+    Raises ValueError where shapes disagree. Johnson, Kemp & Kotz (2005), Univariate Discrete Distributions, chapter 4.
+    """
+    _agree("poisson_nll", x=x, log_rate=log_rate)
+    x = _like(x, log_rate)
+    return np.sum(np.exp(log_rate) - x * log_rate + gammaln(x + 1), axis=-1)
+
+
+defvjp(poisson_nll,
+       lambda nll, x, log_rate: lambda g: unbroadcast(                                     # ∂x = ψ(x + 1) − r
+           _col(g) * (digamma(_like(x, log_rate) + 1) - log_rate), np.shape(x)),
+       lambda nll, x, log_rate: lambda g: unbroadcast(                                     # ∂r = e^r − x
+           _col(g) * (np.exp(log_rate) - _like(x, log_rate)), np.shape(log_rate)))
+
+
+def _classes(x, logits):
+    """Σ_c e^l_c's logarithm, and 1[c = x], each of the shape of logits broadcast with x."""
+    top = np.max(logits, axis=-1, keepdims=True)
+    log_sum = top + np.log(np.sum(np.exp(logits - top), axis=-1, keepdims=True))
+    return log_sum, np.asarray(x)[..., None] == np.arange(logits.shape[-1])
+
+
+@primitive
+def categorical_nll(x, logits):
+    """−log Cat(x | softmax(l)) = Σ_j {log Σ_c e^l_jc − l_j,x_j}, in nats.
+
+    x: (..., d), class labels 0, …, C − 1, of any dtype. logits: (..., d, C), broadcast. Returns (...,).
+    Raises ValueError where shapes disagree or a label is no such number. Bishop (2006), eqs. 2.26 and 4.62.
+    """
+    if np.ndim(logits) < 2:
+        raise ValueError(f"categorical_nll: logits have shape {np.shape(logits)}; expected (..., d, classes)")
+    _agree("categorical_nll", **{"x": x, "logits[..., 0]": logits[..., 0]})
+    log_sum, label = _classes(x, logits)
+    if not label.any(axis=-1).all():
+        raise ValueError(f"categorical_nll: x has labels other than 0, …, {np.shape(logits)[-1] - 1}")
+    return np.sum(log_sum[..., 0] - np.sum(np.where(label, logits, 0), axis=-1), axis=-1)
+
+
+def _categorical_vjp(nll, x, logits):                                                      # ∂l = softmax(l) − 1[c = x]
+    log_sum, label = _classes(x, logits)
+    return lambda g: unbroadcast(_col(_col(g)) * (np.exp(logits - log_sum) - label), np.shape(logits))
+
+
+defvjp(categorical_nll, None, _categorical_vjp)                                            # x is discrete: no ∂x

@@ -122,6 +122,19 @@ def heads(*blocks):
     return Block(lambda rng: [block.init(rng) for block in blocks], apply, name)
 
 
+def constant(d, tied=False):
+    """x ↦ c: a learned vector that does not depend on x, as one noise level a feature. x: (..., n_in). c: (..., d).
+
+    tied: one number for all d features. Starts at zero. As the log-variance in `heads(dense(2, d), constant(d))` it
+    makes a decoder with a learned variance.
+    """
+    def apply(c, x):
+        return c + np.zeros((*np.shape(x)[:-1], d), c.dtype)
+
+    return Block(lambda rng: onp.zeros(1 if tied else d, onp.float32), apply,
+                 f"constant({d}{', tied=True' if tied else ''})")
+
+
 def summary(params):
     """Path, shape and count of each array, and the total, as text."""
     rows = [(path, str(onp.shape(leaf)), f"{onp.size(leaf):,}") for path, leaf in zip(paths(params), leaves(params))]

@@ -6,7 +6,7 @@ adds the two: −ELBO(x) = E_q[−log p_θ(x|z)] + KL[q_φ(z|x) ‖ p(z)]. Every
 
 import inspect
 
-from vae_np.densities import bernoulli_nll, gaussian_kl, gaussian_nll, location_scale
+from vae_np.densities import bernoulli_nll, categorical_nll, gaussian_kl, gaussian_nll, location_scale, poisson_nll
 from vae_np.layers import Block
 
 
@@ -59,3 +59,29 @@ def vae(posterior, likelihood):
 
     return Block(lambda rng: {"phi": posterior.init(rng), "theta": likelihood.init(rng)}, apply,
                  f"vae({posterior.name}, {likelihood.name})")
+
+
+def poisson_likelihood(decoder):
+    """p_θ(x|z) = Π_j Poisson(x_j | e^r_j), r = decoder(z). apply: theta, x, z -> nll, (..., n) in nats.
+
+    x: (n, D), counts. z: (n, d) or (k, n, d). decoder: a block from d to D log-rates.
+    """
+    return Block(decoder.init, lambda theta, x, z: poisson_nll(x, decoder.apply(theta, z)),
+                 f"poisson_likelihood({decoder.name})")
+
+
+def categorical_likelihood(decoder, classes):
+    """p_θ(x|z) = Π_j Cat(x_j | softmax(l_j)), l = decoder(z). apply: theta, x, z -> nll, (..., n) in nats.
+
+    x: (n, D), labels 0, …, C − 1 where C = classes. z: (n, d) or (k, n, d). decoder: a block from d to D·C logits, the
+    C of the first variable first. Raises ValueError where they are no multiple of C.
+    """
+    name = f"categorical_likelihood({decoder.name}, {classes})"
+
+    def apply(theta, x, z):
+        logits = decoder.apply(theta, z)
+        if logits.shape[-1] % classes:
+            raise ValueError(f"{name}: the decoder gives {logits.shape[-1]} logits; expected a multiple of {classes}")
+        return categorical_nll(x, logits.reshape((*logits.shape[:-1], -1, classes)))
+
+    return Block(decoder.init, apply, name)

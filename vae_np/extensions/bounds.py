@@ -32,7 +32,7 @@ def log_mean_exp(a):
 def _shares(out, a):
     """e^a_i / Σ_j e^a_j: how much of the bound each sample carries."""
     with onp.errstate(invalid="ignore"):
-        return onp.where(onp.isinf(out), 0, onp.exp(a - out) / len(a)).astype(a.dtype)
+        return onp.where(onp.isinf(out), 0, onp.exp(a - out) / len(a))
 
 
 defvjp(log_mean_exp, lambda out, a: lambda g: g * _shares(out, a))                         # ∂a_i = e^a_i / Σ_j e^a_j
@@ -66,7 +66,7 @@ def renyi(log_w, alpha):
 
     alpha: any number. 1 is the limit, the ELBO; the formula stays exact however near 1 it is, see `log_mean_exp`.
     0 is IWAE. For 0 < α ≤ 1 a lower bound; for α < 0 it tends with k to an upper bound, but its k-sample mean is below.
-    Raises ValueError without a sample axis or samples, or where alpha is not finite. Li & Turner (2016), eqs. 6 and 14.
+    Raises ValueError without a sample axis or samples, or where alpha is not finite. Li & Turner (2016), section 3.
     """
     if not onp.isfinite(alpha):
         raise ValueError(f"renyi: alpha is {alpha}; expected a finite number")
@@ -78,7 +78,7 @@ def cubo(log_w, n=2):
     """χ bound: CUBO_n = 1/n log{1/k Σ_i w_i^n} = L_α of α = 1 − n, in nats. log_w: (k, n) -> (n,).
 
     With k → ∞ it is an upper bound for n ≥ 1, and is minimised; with k samples its mean is too low. n > 0; 1 is IWAE.
-    Raises ValueError without a sample axis or samples, or where n is not positive. Dieng et al. (2017), eq. 5.
+    Raises ValueError without a sample axis or samples, or where n is not positive. Dieng et al. (2017), section 2.
     """
     if not (n > 0 and onp.isfinite(n)):
         raise ValueError(f"cubo: n is {n}; expected a positive number")
@@ -91,6 +91,6 @@ def path_log_ratio(mu, log_var, z):
 
     What is left out, the score ∂ log q/∂(μ, σ) at fixed z, has mean 0: the ELBO's gradient keeps its mean, and is 0 for
     every sample once q is the exact posterior. For k > 1 samples in IWAE the mean does change (Tucker et al., 2019).
-    A `kl` for `gaussian_posterior`. Roeder, Wu & Duvenaud (2017), eq. 8.
+    A `kl` for `gaussian_posterior`. Roeder, Wu & Duvenaud (2017).
     """
     return gaussian_log_ratio(getval(mu), getval(log_var), z)

@@ -1,0 +1,159 @@
+"""More samples: 1, 5 and 25 draws of z for each image divide the gradient's noise variance by k, and change little.
+
+Only the noise's shape changes, from (n, d) to (k, n, d). The loss is the mean over the samples,
+
+    L(x) = 1/k Σ_i {−log p(x|z_i)} + KL[q(z|x) ‖ p(z)],    z_i = μ + σ ⊙ ε_i,
+
+whose expectation does not depend on k. Given the minibatch, the gradient is a mean of k independent terms: its variance
+is that of one sample over k, exactly. The minibatch adds a variance that no k removes.
+Kingma & Welling (2014), section 2.3: one sample suffices when the minibatch is large, say 100.
+"""
+
+import itertools
+import os
+import time
+
+import autograd.numpy as np
+import common
+import data
+import numpy as onp
+from matplotlib.figure import Figure
+
+from vae_np import (
+    bernoulli_likelihood,
+    dense,
+    evaluate,
+    gaussian_noise,
+    gaussian_posterior,
+    gray,
+    heads,
+    minibatches,
+    relu,
+    rmsprop,
+    sequential,
+    train,
+    vae,
+    value_and_grad,
+)
+from vae_np.autodiff import leaves
+
+KS = (1, 5, 25)
+BATCH, D, WIDTH = 100, 2, 256
+KERAS = {1: "149.87", 5: "148.62", 25: "148.74"}  # training -ELBO after 50 epochs, the same model in Keras
+
+
+def build():
+    encoder = sequential(dense(784, WIDTH), relu, heads(dense(WIDTH, D), dense(WIDTH, D)))
+    decoder = sequential(dense(D, WIDTH), relu, dense(WIDTH, 784))
+    return vae(gaussian_posterior(encoder), bernoulli_likelihood(decoder))
+
+
+def learn(model, k, images, held_out, epochs, every, seed):
+    """Parameters after the last step, and (step, test -ELBO) along the way. Start and minibatches are alike for all."""
+    init, order, noise, _ = common.streams(seed)
+    total, curve = epochs * -(-len(images) // BATCH), []
+    states = train(lambda p, x, eps: np.mean(model.apply(p, x, eps)), model.init(init),
+                   minibatches(order, images, BATCH, epochs), gaussian_noise(noise, D, k), rmsprop(1e-3))
+    for state in common.progress(states, total, f"k = {k}"):
+        if state.step % every == 0 or state.step == total:
+            test = common.streams(seed)[3]  # the same noise at every point and for every k
+            nelbo, = evaluate(lambda p, x, eps: (model.apply(p, x, eps),), state.params,
+                              minibatches(None, held_out, 500), gaussian_noise(test, D))
+            curve.append((state.step, nelbo))
+    return state.params, onp.array(curve)
+
+
+def step_times(model, params, images, rounds, seed):
+    """Milliseconds of a step for each k: the lower quartile over rounds in turn, all under the same load."""
+    _, _, noise, _ = common.streams(seed)
+    states = {k: train(lambda p, x, eps: np.mean(model.apply(p, x, eps)), params,
+                       itertools.repeat(gray(images[:BATCH])), gaussian_noise(noise, D, k), rmsprop(1e-3)) for k in KS}
+    times = {k: [] for k in KS}
+    for _, k in common.progress(itertools.product(range(rounds), KS), rounds * len(KS), "time"):
+        clock = time.perf_counter()
+        next(states[k])
+        times[k].append(1e3 * (time.perf_counter() - clock))
+    return {k: onp.quantile(times[k], 0.25) for k in KS}
+
+
+def total_variance(model, params, batches, noise, pairs, description):
+    """Σ_j Var[g_j] = E ½‖g − g'‖² over pairs of independent gradients; the estimate and its standard error."""
+    differentiate = value_and_grad(lambda p, x, eps: np.mean(model.apply(p, x, eps)))
+
+    def gradient():
+        x = next(batches)
+        return onp.concatenate([onp.ravel(leaf) for leaf in leaves(differentiate(params, x, noise(len(x)))[1])])
+
+    squares = [0.5 * onp.sum((gradient() - gradient()) ** 2, dtype=onp.float64)
+               for _ in common.progress(range(pairs), pairs, description)]
+    return onp.mean(squares), onp.std(squares, ddof=1) / onp.sqrt(pairs)
+
+
+def main(arguments):
+    x_train, _, x_test, _ = data.load()
+    n, epochs, every, pairs, test_size = (300, 1, 1, 3, 200) if arguments.quick else (60_000, 1, 30, 50, 2000)
+    images, held_out = x_train[:n].reshape(n, -1), x_test[:test_size].reshape(test_size, -1)
+    model = build()
+    runs = {k: learn(model, k, images, held_out, epochs, every, arguments.seed) for k in KS}
+
+    params = runs[1][0]
+    ms = step_times(model, params, images, 3 if arguments.quick else 60, arguments.seed)
+    test = common.streams(arguments.seed)[3]
+    batch = gray(images[:BATCH])
+    fixed = {k: total_variance(model, params, itertools.repeat(batch), gaussian_noise(test, D, k), pairs,
+                               f"variance, k = {k}") for k in KS}
+    both = {k: total_variance(model, params, minibatches(test, images, BATCH, 2 * pairs), gaussian_noise(test, D, k),
+                              pairs, f"with the minibatch, k = {k}") for k in KS}
+
+    print(f"784-{WIDTH}-{D}, gray MNIST, batch {BATCH}, epochs: {epochs} of {n:,} images; test -ELBO on {test_size}.\n"
+          "Var: of the gradient, summed over all parameters, at the end of k = 1. Keras: the same model, 50 epochs.")
+    common.table(
+        ["k", "test -ELBO (nats)", "ms a step", "ratio", "Var given minibatch", "k Var_k / Var_1", "exact",
+         "Var with minibatch", "Keras, train -ELBO"],
+        [[k, f"{runs[k][1][-1, 1]:.2f}", f"{ms[k]:.1f}", f"{ms[k] / ms[1]:.1f}", plus_minus(*fixed[k]),
+          ratio(k, fixed), "1", plus_minus(*both[k]), KERAS[k]] for k in KS])
+    draw(runs, ms, fixed, both, os.path.join(arguments.out, "samples.png"))
+
+
+def plus_minus(value, error):
+    return f"{value:.3g} ± {error:.2g}"
+
+
+def ratio(k, variance):
+    """k Var_k / Var_1, and its standard error."""
+    (value, error), (one, error_one) = variance[k], variance[1]
+    relative = onp.hypot(error / value, error_one / one) if k > 1 else 0
+    return plus_minus(k * value / one, k * value / one * relative)
+
+
+def draw(runs, ms, fixed, both, path):
+    figure = Figure(figsize=(13, 4), layout="constrained")
+    by_step, by_time, variance = figure.subplots(1, 3)
+    for k, (_, curve) in runs.items():
+        by_step.plot(curve[:, 0], curve[:, 1], label=f"k = {k}")
+        by_time.plot(curve[:, 0] * ms[k] / 1e3, curve[:, 1], label=f"k = {k}")
+    last = runs[KS[-1]][1][-1, 1]
+    top = max(curve[min(1, len(curve) - 1), 1] for _, curve in runs.values())
+    for axes, label in ((by_step, "step"), (by_time, "time in training (s), log axis")):
+        axes.set(xlabel=label, ylabel="test -ELBO (nats)", ylim=(last - 3, top + 3))
+        axes.legend(frameon=False)
+    by_time.set_xscale("log")
+    by_time.xaxis.set_minor_formatter("")
+    by_step.set_title("step by step (gray pixels)")
+    by_time.set_title("the price is time")
+    ks = onp.array(KS, float)
+    bars = lambda values: {"y": [values[k][0] for k in KS], "yerr": [2 * values[k][1] for k in KS], "capsize": 3}
+    variance.errorbar(ks, **bars(both), fmt="s-", color="0.5", label="minibatch and noise")
+    variance.plot(ks, fixed[1][0] / ks, "k--", linewidth=1, label="1/k, exact")
+    variance.errorbar(ks, **bars(fixed), fmt="o", label="noise alone, minibatch fixed")
+    variance.set(xscale="log", yscale="log")
+    variance.set_xticks(KS, [str(k) for k in KS])
+    variance.minorticks_off()
+    variance.set(xlabel="samples k", ylabel="variance of the gradient (nats²)",
+                 title="only the noise's part falls as 1/k")
+    variance.legend(frameon=False)
+    figure.savefig(path, dpi=120)
+
+
+if __name__ == "__main__":
+    common.run(main, common.options(__doc__, "samples"))

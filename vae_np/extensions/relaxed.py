@@ -1,0 +1,174 @@
+"""Discrete latents that a gradient can pass: Gumbel-softmax and binary Concrete, as functions of uniform noise.
+
+A draw from a categorical law is an argmax, whose derivative is zero. Softened to a softmax at temperature τ it has a
+derivative; as τ → 0 it becomes the draw again, while the gradient's variance grows.
+
+The sharp edge: a soft z with the KL of the discrete laws bounds neither log p(x) of the discrete model nor that of the
+relaxed one: it can exceed both. It is good for training; what is reported is the bound at `hard=True`, whose z are
+exact draws. (As a soft draw's density ratio, one would need the Concrete density: Maddison et al. (2017), appendix C.)
+"""
+
+import inspect
+import math
+
+import autograd.numpy as np
+import numpy as onp
+from autograd.scipy.special import expit
+
+from vae_np.autodiff import defvjp, primitive
+from vae_np.densities import bernoulli_nll
+from vae_np.layers import Block
+
+
+def _inside(u, logits):
+    """u in [0, 1] moved into the open interval, in float64. Both ends are reached: `random` returns multiples of ½ε,
+    0 among them, and 0 stands for all that lies below ½ε. So [0, 1] is mapped onto [½ε, 1 − ½ε], ε that of u's dtype.
+    """
+    u = onp.asarray(u)
+    if u.dtype.kind != "f" or not (u.min() >= 0 and u.max() <= 1):
+        raise ValueError(f"noise of dtype {u.dtype} from {u.min():.3g} to {u.max():.3g}: expected uniform on [0, 1]")
+    if np.ndim(logits) == 0 or u.shape[-np.ndim(logits):] != np.shape(logits):
+        raise ValueError(f"noise has shape {u.shape}, logits {np.shape(logits)}: expected (..., n, d) and (n, d)")
+    eps = float(onp.finfo(u.dtype).eps)
+    return eps / 2 + (1 - eps) * u.astype(onp.float64)
+
+
+def _temperature(tau):
+    if not 0 < tau < math.inf:
+        raise ValueError(f"temperature {tau}: expected a positive number")
+    return float(tau)  # a NumPy scalar would turn float32 logits into float64
+
+
+@primitive
+def log_softmax(a):
+    """log softmax(a)_j = a_j − log Σ_i e^{a_i}, over the last axis; the largest entry is taken out first."""
+    a = a - onp.max(a, axis=-1, keepdims=True)
+    return a - onp.log(onp.sum(onp.exp(a), axis=-1, keepdims=True))
+
+
+defvjp(log_softmax, lambda out, a: lambda g: g - onp.exp(out) * onp.sum(g, axis=-1, keepdims=True))  # ∂a = g − π Σ g
+
+
+def gumbel_softmax(logits, u, tau):
+    """y = softmax((log π + G) / τ), G = −log(−log u): a soft draw from Cat(π), π = softmax(logits), over the last axis.
+
+    logits: (n, ..., K). u: of that shape, or (k, n, ..., K) for k samples, uniform on [0, 1], the ends included.
+    Returns y of u's shape, on the simplex; argmax y is an exact draw, for any τ (Gumbel-max). Raises ValueError where
+    shapes disagree, u leaves [0, 1] or τ is not positive. Jang, Gu & Poole (2017), eqs. 1 and 2.
+    """
+    g = -onp.log(-onp.log(_inside(u, logits)))
+    return np.exp(log_softmax((logits + onp.asarray(g, logits.dtype)) / _temperature(tau)))
+
+
+def binary_concrete(logits, u, tau):
+    """y = σ((l + log u − log(1 − u)) / τ): a soft draw from Bern(σ(l)), entry by entry; y > ½ is an exact one.
+
+    logits: (n, ..., d). u: of that shape, or (k, n, ..., d), uniform on [0, 1], the ends included. Returns y of u's
+    shape, in [0, 1]. Raises ValueError as `gumbel_softmax`. Maddison, Mnih & Teh (2017), appendix B.
+    """
+    u = _inside(u, logits)
+    return expit((logits + onp.asarray(onp.log(u) - onp.log1p(-u), logits.dtype)) / _temperature(tau))
+
+
+@primitive
+def hard_categorical(y):
+    """One-hot(argmax y), over the last axis: forward the hard draw, backward the soft one's gradient."""
+    return onp.eye(y.shape[-1], dtype=y.dtype)[onp.argmax(y, axis=-1)]
+
+
+@primitive
+def hard_bernoulli(y):
+    """1[y > ½], entry by entry: forward the hard draw, backward the soft one's gradient."""
+    return (y > 0.5).astype(y.dtype)
+
+
+# Straight-through. The true derivative of a step is 0 almost everywhere; in its place stands that of the identity. The
+# loss then sees exact draws, and its gradient is biased: the slope is measured at y, the loss at the corner beside it.
+defvjp(hard_categorical, lambda z, y: lambda g: g)                                          # ∂y := 1
+defvjp(hard_bernoulli, lambda z, y: lambda g: g)                                            # ∂y := 1
+
+
+def categorical_kl(logits):
+    """KL[Π_i Cat(π_i) ‖ uniform] = Σ_i {Σ_j π_ij log π_ij + log K}, in nats.
+
+    logits: (..., N, K), π = softmax over K. Returns (...,): N variables summed. Between 0 and N log K.
+    """
+    log_pi = log_softmax(logits)
+    return np.sum(np.exp(log_pi) * log_pi, axis=(-2, -1)) + logits.shape[-2] * math.log(logits.shape[-1])
+
+
+def categorical_log_ratio(logits, z):
+    """log Cat(z | π) − log(1/K), summed over variables = Σ_i {Σ_j z_ij log π_ij + log K}, in nats; z one-hot.
+
+    logits: (n, N, K). z: (..., n, N, K). Returns (..., n). Its mean over hard draws is `categorical_kl`; bounds of
+    several samples need this form. For a soft z it is no ratio of densities.
+    """
+    return np.sum(z * log_softmax(logits), axis=(-2, -1)) + logits.shape[-2] * math.log(logits.shape[-1])
+
+
+def bernoulli_kl(logits, prior_logits=0.0):
+    """KL[Π_k Bern(q_k) ‖ Bern(p_k)] = Σ_k {q log q/p + (1 − q) log (1 − q)/(1 − p)}, in nats; q = σ(l), p = σ(prior).
+
+    logits: (..., d). prior_logits: a number (0: a fair coin), (d,) or (..., d). Returns (...,). Evaluated as the
+    cross-entropy of q and p less the entropy of q, both from logits. Raises ValueError where shapes disagree.
+    """
+    q = expit(logits)
+    return bernoulli_nll(q, _prior(logits, prior_logits)) - bernoulli_nll(q, logits)
+
+
+def bernoulli_log_ratio(logits, z, prior_logits=0.0):
+    """log Bern(z | σ(l)) − log Bern(z | σ(prior)), summed over the last axis, in nats; z of zeros and ones.
+
+    logits: (n, d). z: (..., n, d). Returns (..., n): as `categorical_log_ratio`, for the binary case.
+    """
+    return bernoulli_nll(z, _prior(logits, prior_logits)) - bernoulli_nll(z, logits)
+
+
+def _prior(logits, prior_logits):
+    if np.shape(prior_logits) not in ((), np.shape(logits)[-1:], np.shape(logits)):
+        raise ValueError(f"prior logits have shape {np.shape(prior_logits)}, logits {np.shape(logits)}")
+    return prior_logits + np.zeros_like(logits)
+
+
+def categorical_posterior(encoder, tau, categories, hard=False, kl=categorical_kl):
+    """q_φ(z|x) = Π_i Cat(z_i | softmax(l_i)), l = encoder(x), relaxed at temperature τ. apply: phi, x, u -> z, kl.
+
+    encoder: a block with N·K outputs; categories: K. x: (n, D). u: (n, N·K) or (k, n, N·K), uniform on [0, 1].
+    z: of u's shape, its K-blocks on the simplex, or one-hot where hard. kl: of logits (n, N, K), or of logits and z;
+    (n,), or (k, n) sampled; nats. τ is a number: to anneal it, build the model anew from a τ that comes along with the
+    noise, which costs nothing, since parameters live outside. Raises ValueError where sizes disagree or τ ≤ 0.
+    """
+    _temperature(tau)
+    return _posterior(encoder, lambda logits, u: gumbel_softmax(logits, u, tau), hard_categorical if hard else None, kl,
+                      categories, f"categorical_posterior({encoder.name}, {tau:.3g}, {categories}")
+
+
+def bernoulli_posterior(encoder, tau, hard=False, kl=bernoulli_kl):
+    """q_φ(z|x) = Π_k Bern(z_k | σ(l_k)), l = encoder(x), relaxed at temperature τ. apply: phi, x, u -> z, kl.
+
+    encoder: a block with d outputs. x: (n, D). u: (n, d) or (k, n, d), uniform on [0, 1]. z: of u's shape, in [0, 1],
+    or zeros and ones where hard. kl: of the logits (n, d), or of logits and z; nats. τ: see `categorical_posterior`.
+    """
+    _temperature(tau)
+    return _posterior(encoder, lambda logits, u: binary_concrete(logits, u, tau), hard_bernoulli if hard else None, kl,
+                      None, f"bernoulli_posterior({encoder.name}, {tau:.3g}")
+
+
+def _posterior(encoder, soften, harden, kl, categories, name):
+    asked = [p for p in inspect.signature(kl).parameters.values() if p.default is p.empty]
+    name += ", hard)" if harden else ")"
+
+    def split(a):
+        if categories is None:
+            return a
+        if categories < 2 or np.shape(a)[-1] % categories:
+            raise ValueError(f"{name}: {np.shape(a)[-1]} logits or noise do not divide into {categories} categories")
+        return np.reshape(a, (*np.shape(a)[:-1], -1, categories))
+
+    def apply(phi, x, u):
+        logits = split(encoder.apply(phi, x))
+        z = soften(logits, split(u))
+        z = harden(z) if harden else z
+        return np.reshape(z, np.shape(u)), kl(logits, z) if len(asked) > 1 else kl(logits)
+
+    return Block(encoder.init, apply, name)
