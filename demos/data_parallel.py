@@ -161,6 +161,8 @@ def together(arguments):
         print(f"data_parallel.py: error: process {rank} of {MPI.COMM_WORLD.size}: {error!r}; all processes end",
               file=sys.stderr, flush=True)
         MPI.COMM_WORLD.Abort(2)
+    if MPI.COMM_WORLD.rank:
+        sys.exit(0)  # the first process alone writes run.json
 
 
 if __name__ == "__main__":

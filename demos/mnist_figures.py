@@ -87,7 +87,8 @@ def draw(out, e, run, x, labels, shape):
                path("reconstructions.png"), (8, 2.2))
     samples = decoded(e.decoder, params["theta"], rng.standard_normal((100, d), np.float32), shape, 10)
     plots.save(lambda axes: plots.images(axes, samples, "p(x|z) at z ~ N(0, I)"), path("samples.png"), (6, 6.3))
-    plots.animation(path("manifold.gif"), film, run["frames"])
+    last = frame(e.decoder, params["theta"], shape, len(run["history"]))
+    plots.animation(path("manifold.gif"), film, [*(f for f in run["frames"] if f[0] < last[0]), last])
     diagrams(path, e, params, gray(x[:run["options"]["batch_size"]]), d)
 
 

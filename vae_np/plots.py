@@ -12,17 +12,23 @@ from matplotlib.figure import Figure
 from scipy.stats import norm
 
 
+def _figure(size):
+    figure = Figure(figsize=size, layout="constrained")
+    figure.get_layout_engine().set(w_pad=0.1, h_pad=0.1)  # inches
+    FigureCanvasAgg(figure)
+    return figure
+
+
 def save(draw, path, size=(6, 5)):
     """Draw on new axes of `size` inches and write the figure to `path`: save(lambda axes: nelbo(axes, …), "a.png")."""
-    figure = Figure(figsize=size, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = _figure(size)
     draw(figure.subplots())
     figure.savefig(path, dpi=150)
 
 
 def save_pair(draw_left, draw_right, path, size=(13, 6)):
     """Two panels side by side."""
-    figure = Figure(figsize=size, layout="constrained")
+    figure = _figure(size)
     left, right = figure.subplots(1, 2)
     draw_left(left)
     draw_right(right)
@@ -102,8 +108,7 @@ def images(axes, grid, title):
 
 def animation(path, draw, frames, size=(5.2, 5.4)):
     """A .gif: draw(axes, frame) for each of the frames; the last one stays longer."""
-    figure = Figure(figsize=size, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = _figure(size)
     axes = figure.subplots()
     writer = PillowWriter(fps=5)
     with writer.saving(figure, path, dpi=80):
