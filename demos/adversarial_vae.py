@@ -163,8 +163,8 @@ def draw(drawn, grid, label, limit, path):
                   xlim=(-limit, limit), ylim=(-limit, limit))
         outside = onp.mean(onp.abs(z).max(axis=-1) > limit)
         if outside > 0.1:
-            above.text(0, 0, f"{outside:.0%} of the samples\nlie outside this frame", ha="center")
-    panels[0, 0].legend(fontsize=8, loc="upper left")
+            above.text(0, -0.9 * limit, f"{outside:.0%} of the samples\nlie outside this frame", ha="center")
+    figure.legend(*panels[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=len(COLORS))
     figure.savefig(path, dpi=120)
 
 
