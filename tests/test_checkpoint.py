@@ -48,6 +48,12 @@ def test_what_is_saved_comes_back_bit_for_bit(folder, nest):
     assert same(checkpoint.load(folder / "nest.npz"), nest)
 
 
+def test_an_array_in_fortrans_order_comes_back_the_same(folder):
+    array = np.asfortranarray(np.arange(6.0).reshape(2, 3))
+    checkpoint.save(folder / "fortran.npz", [array, array[:, ::2]])
+    assert same(checkpoint.load(folder / "fortran.npz"), [array, array[:, ::2]])
+
+
 def test_a_restored_random_stream_goes_on_where_it_stood(folder, rng, nest):
     checkpoint.save(folder / "stream.npz", nest)
     other = np.random.default_rng(1)

@@ -116,7 +116,7 @@ GRAY = fuzz.images(7, 3)
     (GRAY, ["--latent-dim", 5], "5 latent dimensions: latent_space.png and manifold.png show the two"),
     (fuzz.images(7, 300) | {"y_test": np.arange(300)}, [], "more than 256 different labels"),
 ])
-@pytest.mark.filterwarnings("error")
+@pytest.mark.filterwarnings("error", "ignore:.*deprecated", "ignore::DeprecationWarning")
 def test_figures_of_any_images_and_any_latent_space(run, tmp_path, monkeypatch, arrays, options, said):
     def sketch(draw, path, size=None):  # without the layout, and small: four times as fast
         figure = plots.Figure()

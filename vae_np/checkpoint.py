@@ -151,7 +151,7 @@ def _read_member(archive, info):
         if min(shape, default=0) < 0 or file.tell() + length != info.file_size:
             raise ValueError(f"{info.filename!r} of shape {shape} declares {length} bytes, "
                              f"but has {info.file_size - file.tell()}")
-        data = read_bytes(file, length + 1)  # to the end: the checksum is compared there
+        data = read_bytes(file, length)  # to the end, where the checksum is compared
     if len(data) != length:
         raise ValueError(f"{info.filename!r} is cut short: {len(data)} of {length} bytes")
     return np.ndarray(shape, dtype, data, order="F" if fortran else "C")

@@ -75,9 +75,12 @@ def train(loss, params, batches, noise, optimizer, value_and_grad=_value_and_gra
 
     loss: (params, x, eps) -> a scalar, or (scalar, extra). optimizer: such as `adam(1e-3)`. value_and_grad: what
     differentiates the loss; replaced, for one, to average gradients over machines. resume: a State to go on from.
-    Raises FloatingPointError at the first step whose loss or gradient is not finite, naming the step and the
-    parameter; the State yielded last is then the last good one.
+    Raises ValueError where the batches are one array, and FloatingPointError at the first step whose loss or gradient
+    is not finite, naming the step and the parameter; the State yielded last is then the last good one.
     """
+    if isinstance(batches, np.ndarray):  # its rows would pass for minibatches, and train without a word
+        raise ValueError(f"batches is an array of shape {batches.shape}; expected an iterable of minibatches, such as "
+                         "minibatches(rng, data, 100)")
     step, moments = (resume.step, resume.optimizer) if resume else (0, optimizer.init(params))
     params = resume.params if resume else params
     differentiate = value_and_grad(loss)
