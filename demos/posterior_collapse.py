@@ -33,6 +33,7 @@ from vae_np import (
     sequential,
     train,
 )
+from vae_np.evaluation import active_units, kl_by_dimension, posterior_moments
 
 LATENTS, WIDTH, BATCH, RATE = 32, 256, 100, 3e-3
 REACH, FILTERS = 3, 16                       # the window before a pixel: 3 rows above, 3 columns to either side
@@ -70,15 +71,6 @@ def by_dimension(mu, log_var):
     return gaussian_kl(mu[..., None], log_var[..., None])
 
 
-def kl_by_dimension(encoder, phi, x):
-    return by_dimension(*encoder.apply(phi, x)).mean(axis=0)
-
-
-def active_units(encoder, phi, x):
-    """How many latents have Var_x(E_q[z_k]) > 0.01: Burda, Grosse & Salakhutdinov (2016)."""
-    return int(onp.sum(onp.var(encoder.apply(phi, x)[0], axis=0) > ACTIVE))
-
-
 def fit(decoder_kind, cure, x_train, x_test, epochs, seed):
     """Train one model. Returns (−ELBO, nll, KL), active units, KL by latent, all on x_test, and the KL by step."""
     init, data, noise, test = streams(seed)
@@ -108,8 +100,8 @@ def fit(decoder_kind, cure, x_train, x_test, epochs, seed):
         history.append(state.extra)
     nll, kl = evaluate(lambda *args: [t.reshape(len(args[1]), -1).sum(axis=1) for t in terms(*args)], state.params,
                        minibatches(None, x_test, BATCH), gaussian_noise(test, LATENTS))
-    phi = state.params["phi"]
-    return (nll + kl, nll, kl), active_units(encoder, phi, x_test), kl_by_dimension(encoder, phi, x_test), history
+    mu, log_var = posterior_moments(encoder, state.params["phi"], x_test)
+    return (nll + kl, nll, kl), active_units(mu, ACTIVE).sum(), kl_by_dimension(mu, log_var), history
 
 
 def main(arguments):
