@@ -7,6 +7,7 @@ minibatches, noise, dtype (float32; the one-page version float64) and number of 
 
     python demos/benchmark.py                  the table: every system, RMSprop and Adam, three shapes
     python demos/benchmark.py --sweeps         and how time and memory grow with batch, width, depth and samples
+    python demos/benchmark.py --tricks         what each trick for speed buys: the step without it beside the step
 """
 
 import csv
@@ -88,11 +89,13 @@ def ratio(results, name, other):
 def main(arguments):
     if arguments.quick:
         arguments.rounds, arguments.only = 2, arguments.only or ["one page, float64", "matrix products"]
-    names = [name for name in SYSTEMS if not arguments.only or name in [*arguments.only, "vae_np"]]
+    names = [name for name in SYSTEMS if name.startswith("without") == arguments.tricks
+             and (not arguments.only or name in arguments.only)]
+    names = ["vae_np", *(name for name in names if name != "vae_np")]
     rows = []
     for title, shape in list(SHAPES.items())[:1 if arguments.quick else None]:
         for optimizer in ("rmsprop", "adam")[:1 if arguments.quick else None]:
-            chosen = [name for name in names if not (name == "one page, float64" and shape.activation == "tanh")]
+            chosen = [name for name in names if name != "one page, float64" or shape.activation == "relu"]
             results = measure(chosen, optimizer, shape, arguments.rounds, arguments.threads, 2 * arguments.quick)
             print(f"\n{title}, {optimizer}, {arguments.threads} threads, medians of {arguments.rounds} rounds")
             table = [(name, f"{statistics.median(times):.2f}", f"{ratio(results, 'vae_np', name):.2f}", f"{loss:.2f}",
@@ -155,5 +158,6 @@ if __name__ == "__main__":
         options.add_argument("--rounds", type=common.positive, default=15, help="of which the median is shown")
         options.add_argument("--threads", type=common.positive, default=2, help="for every system")
         options.add_argument("--only", nargs="+", choices=list(SYSTEMS), help="these systems beside vae_np")
+        options.add_argument("--tricks", action="store_true", help="beside vae_np, only itself without each trick")
         options.add_argument("--sweeps", action="store_true", help="also batch size, width, depth and samples")
         common.run(main, options)

@@ -5,6 +5,8 @@ same loss after the same steps: a wrong program cannot win.
 """
 
 import os
+import sys
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -57,13 +59,17 @@ def runner(step, x, eps, finish=float):
     return run
 
 
-def vae_np(shape, optimizer):
+def vae_np(shape, optimizer, without=None):
+    """The step of the package; without one of `TRICKS`, if asked."""
     import autograd.numpy as anp
 
     import vae_np as v
     from vae_np.extensions.bounds import iwae
 
     params, x, eps = problem(shape)
+    kl, rule, differentiate = v.gaussian_kl, v.rmsprop if optimizer == "rmsprop" else v.adam, v.value_and_grad
+    if without:
+        kl, rule, differentiate = TRICKS[without](v, kl, rule, differentiate)
     act = {"relu": v.relu, "tanh": v.tanh}[shape.activation]
     widths = [shape.n_pixels, *shape.hidden]
     up = [b for n_in, n_out in zip(widths, widths[1:]) for b in (v.dense(n_in, n_out), act)]
@@ -71,14 +77,14 @@ def vae_np(shape, optimizer):
     down = [b for n_in, n_out in zip(widths, widths[1:]) for b in (v.dense(n_in, n_out), act)]
     head = v.dense(shape.hidden[-1], shape.latent)
     model = v.vae(v.gaussian_posterior(v.sequential(*up, v.heads(head, head)),
-                                       kl=v.gaussian_log_ratio if shape.k else v.gaussian_kl),
+                                       kl=v.gaussian_log_ratio if shape.k else kl),
                   v.bernoulli_likelihood(v.sequential(*down, v.dense(shape.hidden[0], shape.n_pixels))))
 
     def loss(params, x, eps):
         nelbo = model.apply(params, x, eps)
         return -anp.mean(iwae(-nelbo)) if shape.k else anp.mean(nelbo)
 
-    rule = v.rmsprop(RATE, RHO, RMS_EPS) if optimizer == "rmsprop" else v.adam(RATE, epsilon=ADAM_EPS)
+    rule = rule(RATE, epsilon=RMS_EPS if optimizer == "rmsprop" else ADAM_EPS)
     position = [0, None]
 
     def forever():
@@ -90,7 +96,7 @@ def vae_np(shape, optimizer):
         position[0] += 1
         return e
 
-    states = v.train(loss, params, forever(), noise, rule)
+    states = v.train(loss, params, forever(), noise, rule, differentiate)
 
     def run(steps):
         for _ in range(steps):
@@ -98,6 +104,77 @@ def vae_np(shape, optimizer):
         return state.loss
 
     return run
+
+
+def _temporaries_unmapped(v, *parts):
+    """Pages that are given back after each step and faulted in again: glibc's threshold fixed where it begins."""
+    if os.environ.get("MALLOC_MMAP_THRESHOLD_") != "131072":
+        os.environ["MALLOC_MMAP_THRESHOLD_"] = "131072"
+        os.execv(sys.executable, [sys.executable, *sys.argv])
+    return parts
+
+
+def _one_root_for_all(v, kl, rule, differentiate):
+    """autograd's own gradient of the whole nest."""
+    from autograd import value_and_grad
+
+    return kl, rule, value_and_grad
+
+
+def _derivatives_by_autograd(v, kl, rule, differentiate):
+    """Dense layer, NLL, KL and location-scale in autograd's operations, derivatives and all."""
+    import autograd.numpy as np
+
+    from vae_np import layers, vae
+
+    layers.affine = lambda x, W, b: np.dot(x, W) + b
+    vae.bernoulli_nll = lambda x, l: np.sum(np.maximum(l, 0) - x * l + np.log1p(np.exp(-np.abs(l))), axis=-1)
+    vae.location_scale = lambda mu, log_var, eps: mu + np.exp(0.5 * log_var) * eps
+    return lambda mu, l: -0.5 * np.sum(1 + l - mu**2 - np.exp(l), axis=-1), rule, differentiate
+
+
+def _nll_by_logaddexp(v, kl, rule, differentiate):
+    """The Bernoulli NLL with numpy's log(e^0 + e^l), by autograd."""
+    import autograd.numpy as np
+
+    from vae_np import vae
+
+    vae.bernoulli_nll = lambda x, l: np.sum(np.logaddexp(np.zeros_like(l), l) - x * l, axis=-1)
+    return kl, rule, differentiate
+
+
+def _nll_in_one_piece(v, *parts):
+    """The Bernoulli NLL on the whole batch at once."""
+    from vae_np import densities
+
+    densities.CACHED = 1 << 40
+    return parts
+
+
+def _textbook_optimizer(v, kl, rule, differentiate):
+    """The optimizer's lines on one flat vector, with a new array for every operation."""
+    from autograd.misc import flatten
+
+    from vae_np.optimizers import Optimizer
+
+    def textbook(rate, epsilon):
+        def update(params, g, state):
+            (p, unflatten), (g, _) = flatten(params), flatten(g)
+            t, m, s = state
+            if rule is v.rmsprop:
+                s = RHO * s + (1 - RHO) * g**2
+                return unflatten(p - rate * g / (np.sqrt(s) + epsilon)), (t, m, s)
+            t, m, s = t + 1, 0.9 * m + 0.1 * g, 0.999 * s + 0.001 * g**2
+            return unflatten(p - rate * (m / (1 - 0.9**t)) / (np.sqrt(s / (1 - 0.999**t)) + epsilon)), (t, m, s)
+
+        return Optimizer(lambda params: (0, np.float32(0), np.float32(0)), update, "textbook")
+
+    return kl, textbook, differentiate
+
+
+TRICKS = {"temporaries stay mapped": _temporaries_unmapped, "one traced root for each array": _one_root_for_all,
+          "formulas as single nodes": _derivatives_by_autograd, "softplus by log1p": _nll_by_logaddexp,
+          "NLL in blocks": _nll_in_one_piece, "optimizer in slices": _textbook_optimizer}
 
 
 def one_page(shape, optimizer):
@@ -301,4 +378,5 @@ def products(shape, optimizer):
 
 SYSTEMS = {"vae_np": vae_np, "one page, float64": one_page, "PyTorch eager": torch_eager, "PyTorch fused": torch_fused,
            "torch.compile": torch_compile, "JAX jit": jax_jit, "Keras 3 fit (JAX)": keras_fit,
-           "matrix products": products}
+           "matrix products": products,
+           **{f"without {trick}": partial(vae_np, without=trick) for trick in TRICKS}}

@@ -8,11 +8,13 @@ from vae_np.vae import categorical_likelihood, poisson_likelihood
 from vae_np.autodiff import astype, value_and_grad
 from vae_np.optimizers import adam, rmsprop
 from vae_np.training import State, dynamic, evaluate, gaussian_noise, gray, minibatches, threshold, train
+from vae_np.evaluation import active_units, kl_by_dimension, log_likelihood, posterior_moments
 from vae_np import checkpoint
 
-__all__ = ["Block", "State", "adam", "astype", "bernoulli_likelihood", "bernoulli_nll", "checkpoint", "dense",
-           "dynamic", "elementwise", "evaluate", "gaussian_kl", "gaussian_likelihood", "gaussian_log_ratio",
-           "gaussian_nll", "gaussian_noise", "gaussian_posterior", "gray", "heads", "location_scale", "minibatches",
-           "relu", "rmsprop", "sequential", "summary", "tanh", "threshold", "train", "vae", "value_and_grad"]
-__all__ += ["categorical_likelihood", "categorical_nll", "constant", "poisson_likelihood", "poisson_nll"]
+__all__ = ["Block", "State", "active_units", "adam", "astype", "bernoulli_likelihood", "bernoulli_nll",
+           "categorical_likelihood", "categorical_nll", "checkpoint", "constant", "dense", "dynamic", "elementwise",
+           "evaluate", "gaussian_kl", "gaussian_likelihood", "gaussian_log_ratio", "gaussian_nll", "gaussian_noise",
+           "gaussian_posterior", "gray", "heads", "kl_by_dimension", "location_scale", "log_likelihood",
+           "minibatches", "poisson_likelihood", "poisson_nll", "posterior_moments", "relu", "rmsprop", "sequential",
+           "summary", "tanh", "threshold", "train", "vae", "value_and_grad"]
 __version__ = "1.0.0"
