@@ -3,7 +3,7 @@
 Each system runs in a process of its own, which waits while the others have their turn. In every round each takes the
 same number of steps from where it stood; the ratio of two systems is that of their times in one round, and the table
 shows medians over the rounds, for these outlast a machine that is busy with other things. All have the same parameters,
-minibatches, noise, dtype (float32; the one-page version float64) and number of threads, and must reach the same loss.
+minibatches, noise, dtype (float32; the one-page version float64) and threads, and must reach the same loss.
 
     python demos/benchmark.py                  the table: every system, RMSprop and Adam, three shapes
     python demos/benchmark.py --sweeps         and how time and memory grow with batch, width, depth and samples
@@ -22,6 +22,7 @@ import common
 from benchmark_peers import SYSTEMS, Shape
 from matplotlib.figure import Figure
 
+FIRST = 10  # steps before the clock, after which the losses must agree; later, rounding tells the runs apart
 SHAPES = {"post: 784-256-2, batch 100": Shape(),
           "784-500-20, batch 1000": Shape(hidden=(500,), latent=20, batch=1000),
           "IWAE: 784-200-200-50 tanh, k = 50, batch 20": Shape(hidden=(200, 200), latent=50, batch=20, k=50,
@@ -35,23 +36,23 @@ VALUES = {"batch size": lambda s: s.batch, "hidden width": lambda s: s.hidden[0]
 
 
 def work(name, optimizer, shape):
-    """The child: on each line of standard input, that many steps; prints seconds, loss, peak memory in MB."""
+    """The child: on each line of standard input, that many steps; prints seconds and peak memory in MB."""
     try:
         run = SYSTEMS[name](Shape(*eval(shape, {"__builtins__": {}})), optimizer)
-        run(3)
+        loss = run(FIRST)
     except (ImportError, NotImplementedError) as error:
         print("absent", error, flush=True)
         return
-    print("ready", flush=True)
+    print("ready", loss, flush=True)
     for line in sys.stdin:
         start = time.perf_counter()
-        loss = run(int(line))
+        run(int(line))
         seconds = time.perf_counter() - start
-        print(seconds, loss, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, flush=True)
+        print(seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, flush=True)
 
 
 def measure(names, optimizer, shape, rounds, threads, steps=0):
-    """{name: (milliseconds a step in each round, loss at the end, peak MB)}, all systems in turn in every round."""
+    """{name: (milliseconds a step in each round, loss after the first steps, peak MB)}, all in turn in every round."""
     environment = {**os.environ, **{f"{kind}_NUM_THREADS": str(threads) for kind in ("OMP", "OPENBLAS", "MKL")},
                    "XLA_FLAGS": "" if threads > 1 else "--xla_cpu_multi_thread_eigen=false",
                    "TF_CPP_MIN_LOG_LEVEL": "3", "JAX_PLATFORMS": "cpu"}
@@ -61,8 +62,8 @@ def measure(names, optimizer, shape, rounds, threads, steps=0):
                                  env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                  stderr=subprocess.DEVNULL)
         answer = child.stdout.readline().strip()
-        if answer == "ready":
-            children[name], times[name] = child, []
+        if answer.startswith("ready"):
+            children[name], times[name], last[name] = child, [], [float(answer.split()[1]), 0]
         else:
             print(f"{name}: left out ({answer.removeprefix('absent ') or 'it ended with an error'})")
             child.kill()
@@ -71,10 +72,9 @@ def measure(names, optimizer, shape, rounds, threads, steps=0):
         for name, child in children.items():
             child.stdin.write(f"{steps}\n")
             child.stdin.flush()
-            seconds, loss, memory = map(float, child.stdout.readline().split())
+            seconds, last[name][1] = map(float, child.stdout.readline().split())
             time.sleep(0.06)  # until the threads that a system leaves waiting for more work have gone to sleep
             times[name].append(1000 * seconds / steps)
-            last[name] = loss, memory
     for child in children.values():
         child.stdin.close()
         child.wait()
@@ -100,7 +100,7 @@ def main(arguments):
             print(f"\n{title}, {optimizer}, {arguments.threads} threads, medians of {arguments.rounds} rounds")
             table = [(name, f"{statistics.median(times):.2f}", f"{ratio(results, 'vae_np', name):.2f}", f"{loss:.2f}",
                       f"{memory:.0f}") for name, (times, loss, memory) in results.items()]
-            common.table(("system", "ms a step", "vae_np / it", "loss (nats)", "peak MB"), table)
+            common.table(("system", "ms a step", "vae_np / it", f"loss, step {FIRST}", "peak MB"), table)
             rows += [(title, optimizer, *row) for row in table]
     with open(os.path.join(arguments.out, "benchmark.csv"), "w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([("shape", "optimizer", "system", "ms", "ratio", "loss", "peak_mb"), *rows])

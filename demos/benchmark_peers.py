@@ -253,7 +253,7 @@ def _torch(shape, optimizer, fused=False, compiled=False):
 
 
 def _leaves(nest):
-    if isinstance(nest, (dict, list)):
+    if isinstance(nest, (dict, list, tuple)):
         return [a for child in (nest.values() if isinstance(nest, dict) else nest) for a in _leaves(child)]
     return [nest]
 

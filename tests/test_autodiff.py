@@ -83,6 +83,7 @@ def test_formulas_work_under_autograds_own_grad(rng):
 
 
 @pytest.mark.parametrize("loss, params, message", [
+    (lambda p: None, {"a": onp.ones(3)}, "the loss returned None"),
     (lambda p: p["a"] * 2, {"a": onp.ones(3)}, r"the loss has shape \(3,\): expected a scalar"),
     (lambda p: np.sum(p["b"][0]), {"b": [onp.arange(3)]}, "parameter b.0 has dtype int64: expected a float"),
 ])

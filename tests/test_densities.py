@@ -95,6 +95,7 @@ def test_location_scale_has_the_mean_and_the_variance(rng):
 @pytest.mark.parametrize("call, message", [
     (lambda: bernoulli_nll(np.zeros((3, 784)), np.zeros((3, 783))), "bernoulli_nll: .*783"),
     (lambda: bernoulli_nll(np.zeros((3, 5)), np.zeros((3, 1))), "bernoulli_nll"),
+    (lambda: bernoulli_nll(np.full((3, 5), 200, np.uint8), np.zeros((3, 5))), "bernoulli_nll: .*200; expected"),
     (lambda: gaussian_nll(np.zeros((3, 5)), np.zeros((4, 5)), np.zeros((3, 5))), "gaussian_nll: .*mu"),
     (lambda: gaussian_kl(np.zeros((3, 2)), np.zeros((3, 3))), "gaussian_kl: .*log_var"),
     (lambda: gaussian_log_ratio(np.zeros((3, 2)), np.zeros((3, 2)), np.zeros((3, 4))), "gaussian_log_ratio: .*z"),

@@ -64,6 +64,10 @@ def test_a_block_is_named_as_it_was_made():
     (lambda p: sequential(dense(784, 256), relu).apply([p], onp.zeros((5, 784))), "for 1 blocks, expected 2"),
     (lambda p: heads(dense(784, 256)).apply([p, p], onp.zeros((5, 784))), "parameters for 2 blocks, expected 1"),
     (lambda p: dense(0, 2), "at least 1"),
+    (lambda p: dense(784, 256).apply([p["W"]], onp.zeros((5, 784))), r"dense\(784, 256\): parameters are list"),
+    (lambda p: dense(784, 256).apply({"W": p["W"]}, onp.zeros((5, 784))), r"\['W'\]; expected a dict of W and b"),
+    (lambda p: sequential([dense(2, 3)]), "sequential.*: got a list; expected blocks"),
+    (lambda p: heads(dense), "heads.*: got a function; expected blocks"),
 ])
 def test_shapes_that_disagree_are_named_where_they_were_written(call, message, rng):
     with pytest.raises(ValueError, match=message):

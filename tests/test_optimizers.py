@@ -83,7 +83,19 @@ def test_nothing_is_changed_in_place_and_dtypes_stay(make, rng):
 
 
 @pytest.mark.parametrize("make", [rmsprop, adam])
-@pytest.mark.parametrize("rate", [0, -1e-3, float("nan")])
+@pytest.mark.parametrize("rate", [0, -1e-3, float("nan"), float("inf")])
 def test_a_learning_rate_that_is_not_positive(make, rate):
     with pytest.raises(ValueError, match="learning rate .*: expected a positive number"):
         make(rate)
+
+
+@pytest.mark.parametrize("call, message", [
+    (lambda p: adam().update(p, p, rmsprop().init(p)), "adam: .*another optimizer's"),
+    (lambda p: rmsprop().update(p, p, adam().init(p)), "rmsprop: .*another optimizer's"),
+    (lambda p: adam().update(p, [p[0][:1]], adam().init(p)), r"the gradient \[\(1,\)\]"),
+    (lambda p: adam().update(p, p, adam().init([p[0][:1]])), r"the state \[\(1,\)\]"),
+    (lambda p: adam().update(p, [], adam().init(p)), r"the gradient \[\]"),
+])
+def test_what_does_not_fit_the_parameters(call, message):
+    with pytest.raises(ValueError, match=message):
+        call([np.ones(3)])

@@ -123,3 +123,12 @@ def test_noise_of_another_shape(shape, rng):
     model = vae(gaussian_posterior(ENCODER), bernoulli_likelihood(DECODER))
     with pytest.raises(ValueError, match="location_scale: eps has shape"):
         model.apply(model.init(rng), rng.random((N, D)), rng.standard_normal(shape))
+
+
+@pytest.mark.parametrize("network", [dense(D, LATENT), heads(dense(D, 1), dense(D, 1), dense(D, 1))], ids=str)
+def test_a_network_without_two_outputs(network, rng):
+    params, x = network.init(rng), rng.random((N, D))
+    with pytest.raises(ValueError, match=r"gaussian_posterior\(.*outputs; expected mu and log_var"):
+        gaussian_posterior(network).apply(params, x, rng.standard_normal((N, LATENT)))
+    with pytest.raises(ValueError, match=r"gaussian_likelihood\(.*outputs; expected mu and log_var"):
+        gaussian_likelihood(network).apply(params, x, x)

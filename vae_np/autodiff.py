@@ -139,6 +139,8 @@ def value_and_grad(loss):
             boxes = [new_box(array, trace, root) for array, root in zip(arrays, roots)]
             output = loss(rebuild(params, boxes), *args)
         value = output[0] if isinstance(output, tuple) else output
+        if value is None:
+            raise ValueError("the loss returned None: expected a scalar; is its return missing?")
         if onp.shape(getval(value)) != ():
             raise ValueError(f"the loss has shape {value.shape}: expected a scalar, such as its mean over the data")
         depends = isbox(value) and value._trace == trace

@@ -68,12 +68,14 @@ def _broadcast(x, logits):
 def bernoulli_nll(x, logits):
     """−log Bern(x | σ(l)) = Σ_j {log(1 + e^l_j) − x_j l_j}, in nats.
 
-    x: (..., d), in [0, 1]. logits: (..., d), broadcast. Returns (...,). Raises ValueError where shapes disagree.
-    log(1 + e^l) is evaluated as max(l, 0) + log(1 + e^−|l|), finite for every l. For gray x the result is the mean
-    over binary images drawn as Bern(x), and not comparable with figures for one binary image.
+    x: (..., d), in [0, 1]. logits: (..., d), broadcast. Returns (...,). Raises ValueError where shapes disagree,
+    or x holds integers above 1. log(1 + e^l) is evaluated as max(l, 0) + log(1 + e^−|l|), finite for every l. For gray
+    x the result is the mean over binary images drawn as Bern(x), and not comparable with figures for binary ones.
     Kingma & Welling (2014), appendix C.1.
     """
     _agree("bernoulli_nll", x=x, logits=logits)
+    if np.asarray(x).dtype.kind in "iu" and np.size(x) and np.max(x) > 1:
+        raise ValueError(f"bernoulli_nll: x holds integers up to {np.max(x)}; expected [0, 1], such as bytes / 255")
     shape = np.broadcast_shapes(np.shape(x), np.shape(logits))[:-1]
     x, logits = _broadcast(x, logits)
     nll = np.empty(logits.shape[:-1], logits.dtype)

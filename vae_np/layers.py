@@ -59,6 +59,8 @@ def dense(n_in, n_out):
         return {"W": rng.uniform(-a, a, (n_in, n_out)).astype(onp.float32), "b": onp.zeros(n_out, onp.float32)}
 
     def apply(params, x):
+        if not isinstance(params, dict) or params.keys() != {"W", "b"}:
+            raise ValueError(f"{name}: parameters are {type(params).__name__} {[*params]}; expected a dict of W and b")
         W, b = params["W"], params["b"]
         if W.shape != (n_in, n_out) or b.shape != (n_out,):
             raise ValueError(f"{name}: parameters have shapes W {W.shape}, b {b.shape}")
@@ -100,8 +102,15 @@ def _one_each(name, blocks, params):
     return zip(blocks, params)
 
 
+def _blocks(kind, blocks):
+    for block in blocks:
+        if not isinstance(block, Block):
+            raise ValueError(f"{kind}(...): got a {type(block).__name__}; expected blocks, one argument each")
+
+
 def sequential(*blocks):
     """x ↦ f_L(… f_2(f_1(x))). params: a list, one entry a block. Without blocks: the identity."""
+    _blocks("sequential", blocks)
     name = f"sequential({', '.join(block.name for block in blocks)})"
 
     def apply(params, x):
@@ -114,6 +123,7 @@ def sequential(*blocks):
 
 def heads(*blocks):
     """x ↦ (f_1(x), f_2(x), …): several outputs from one input, as the post's mean and log-variance."""
+    _blocks("heads", blocks)
     name = f"heads({', '.join(block.name for block in blocks)})"
 
     def apply(params, x):

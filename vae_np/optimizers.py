@@ -31,6 +31,10 @@ def _by_slices(rule, params, gradient, *moments):
     Arrays smaller than a slice, such as biases, are joined first: a call costs the same for two entries or a thousand.
     """
     columns = [[np.asarray(leaf) for leaf in leaves(nest)] for nest in (params, gradient, *moments)]
+    for name, column in zip(("gradient", "state", "state"), columns[1:]):
+        if [a.shape for a in column] != [p.shape for p in columns[0]]:
+            raise ValueError(f"optimizer: parameters have shapes {[p.shape for p in columns[0]]}, "
+                             f"the {name} {[a.shape for a in column]}")
     groups = {}
     for i, p in enumerate(columns[0]):
         groups.setdefault(p.dtype if p.size < SLICE else i, []).append(i)
@@ -71,6 +75,7 @@ def rmsprop(learning_rate=1e-3, rho=0.9, epsilon=1e-7):
         np.subtract(p, t, out=new_p)                # θ ← θ − η g / (√v + ε)
 
     def update(params, gradient, state):
+        _holds("rmsprop", state, "v")
         params, v = _by_slices(rule, params, gradient, state["v"])
         return params, {"v": v}
 
@@ -86,6 +91,7 @@ def adam(learning_rate=1e-3, beta1=0.9, beta2=0.999, epsilon=1e-8):
     _positive(learning_rate)
 
     def update(params, gradient, state):
+        _holds("adam", state, "t", "m", "v")
         t = state["t"] + 1
         root, rate = (1 - beta2 ** t) ** 0.5, learning_rate / (1 - beta1 ** t)
 
@@ -111,6 +117,11 @@ def adam(learning_rate=1e-3, beta1=0.9, beta2=0.999, epsilon=1e-8):
                      f"adam({learning_rate})")
 
 
+def _holds(name, state, *keys):
+    if set(state) != set(keys):
+        raise ValueError(f"{name}: its state is {sorted(keys)}; this one, {sorted(state)}, is another optimizer's")
+
+
 def _positive(learning_rate):
-    if not learning_rate > 0:
+    if not 0 < learning_rate < float("inf"):
         raise ValueError(f"learning rate {learning_rate}: expected a positive number")

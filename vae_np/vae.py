@@ -10,18 +10,28 @@ from vae_np.densities import bernoulli_nll, categorical_nll, gaussian_kl, gaussi
 from vae_np.layers import Block
 
 
+def _two(name, outputs):
+    """mu, log_var, or ValueError: an encoder or decoder of one output has no variance."""
+    if not isinstance(outputs, tuple) or len(outputs) != 2:
+        found = len(outputs) if isinstance(outputs, tuple) else 1
+        raise ValueError(f"{name}: its network gives {found} outputs; expected mu and log_var, as of heads(..., ...)")
+    return outputs
+
+
 def gaussian_posterior(encoder, kl=gaussian_kl):
     """q_φ(z|x) = N(z | μ_φ(x), diag σ_φ²(x)), reparameterized. apply: phi, x, eps -> z, kl.
 
     encoder: a block with the two outputs mu, log_var, each (n, d). kl: a function of (mu, log_var), such as the closed
     form, or of (mu, log_var, z), such as `gaussian_log_ratio`, which bounds of several samples need.
+    Raises ValueError where the encoder has not two outputs, or shapes disagree.
     x: (n, D). eps: (n, d) or (k, n, d), drawn from N(0, I). z: of eps' shape. kl: (n,), or (k, n) sampled; nats.
     """
     asked = [p for p in inspect.signature(kl).parameters.values() if p.default is p.empty]
-    name = f"gaussian_posterior({encoder.name}" + ("" if kl is gaussian_kl else f", kl={kl.__name__}") + ")"
+    given = "" if kl is gaussian_kl else f", kl={getattr(kl, '__name__', kl)}"
+    name = f"gaussian_posterior({encoder.name}{given})"
 
     def apply(phi, x, eps):
-        mu, log_var = encoder.apply(phi, x)
+        mu, log_var = _two(name, encoder.apply(phi, x))
         z = location_scale(mu, log_var, eps)
         return z, kl(mu, log_var, z) if len(asked) > 2 else kl(mu, log_var)
 
@@ -42,8 +52,8 @@ def gaussian_likelihood(decoder):
 
     x: (n, D). z: (n, d) or (k, n, d). decoder: a block from d to the two outputs mu, log_var, each (..., D).
     """
-    return Block(decoder.init, lambda theta, x, z: gaussian_nll(x, *decoder.apply(theta, z)),
-                 f"gaussian_likelihood({decoder.name})")
+    name = f"gaussian_likelihood({decoder.name})"
+    return Block(decoder.init, lambda theta, x, z: gaussian_nll(x, *_two(name, decoder.apply(theta, z))), name)
 
 
 def vae(posterior, likelihood):
