@@ -45,6 +45,7 @@ def work(name, optimizer, shape):
         return
     print("ready", loss, flush=True)
     for line in sys.stdin:
+        run(1 + int(line) // 10)  # whatever went to sleep while others had their turn wakes up
         start = time.perf_counter()
         run(int(line))
         seconds = time.perf_counter() - start
@@ -67,7 +68,7 @@ def measure(names, optimizer, shape, rounds, threads, steps=0):
         else:
             print(f"{name}: left out ({answer.removeprefix('absent ') or 'it ended with an error'})")
             child.kill()
-    steps = steps or max(3, 4000 // (shape.batch * max(shape.k, 1)))
+    steps = steps or max(5, 12_000 // (shape.batch * max(shape.k, 1)))
     for _ in range(rounds):
         for name, child in children.items():
             child.stdin.write(f"{steps}\n")
