@@ -41,8 +41,12 @@ def test_it_is_a_sum_over_pixels_not_a_mean():
 
 def test_sigmoid(rng):
     a = 5 * rng.standard_normal(50)
-    np.testing.assert_allclose(sigmoid(a), 1 / (1 + np.exp(-a)), rtol=1e-10)
+    np.testing.assert_allclose(sigmoid(a), 0.5 + 0.5 * np.tanh(0.5 * a), rtol=1e-9)
     np.testing.assert_array_equal(sigmoid(np.array([-1e4, 0, 1e4])), [0, 0.5, 1])
+    for dtype, tail in ((np.float64, -700.0), (np.float32, -80.0)):  # no cancellation where σ(a) is all but 0
+        found = sigmoid(np.array([tail, 0.5 * tail], dtype))
+        assert found.dtype == dtype
+        np.testing.assert_allclose(found, np.exp([tail, 0.5 * tail]), rtol=abs(tail) * np.finfo(dtype).eps)
 
 
 def test_gaussian_nll_is_scipys(mu_log_var_z):

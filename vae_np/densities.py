@@ -37,12 +37,11 @@ def _col(g):
 
 
 def sigmoid(a):
-    """σ(a) = 1 / (1 + e^−a) = ½ (1 + tanh ½a), which cannot overflow."""
-    out = np.asarray(0.5 * a)
-    np.tanh(out, out=out)
-    out *= 0.5
-    out += 0.5
-    return out
+    """σ(a) = 1 / (1 + e^−a), to full relative precision for every a: where e^−a overflows, the quotient is 0."""
+    with np.errstate(over="ignore"):
+        out = np.asarray(np.exp(-a))
+    out += 1
+    return np.divide(1, out, out=out)
 
 
 def standardized(x, mu, log_var):
