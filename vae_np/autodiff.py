@@ -44,18 +44,21 @@ def paths(nest, prefix=""):
 
 def rebuild(nest, new_leaves):
     """A nest of the same form as `nest`, holding `new_leaves` in the order of `leaves`."""
-    remaining = iter(new_leaves)
+    return _build(nest, iter(new_leaves))
 
-    def build(node):
-        if isinstance(node, dict):
-            built = {key: build(node[key]) for key in sorted(node)}
-            return {key: built[key] for key in node}
-        if isinstance(node, (list, tuple)):
-            children = [build(child) for child in node]
-            return type(node)(*children) if hasattr(node, "_fields") else type(node)(children)
-        return next(remaining)
 
-    return build(nest)
+def _build(nest, remaining):
+    # A function of its own: one inside `rebuild` that called itself would be a cycle of references, and would keep the
+    # leaves, and with them the graph of a whole step, until Python's collector comes by.
+    if isinstance(nest, dict):
+        built = dict.fromkeys(nest)  # in the nest's own order, filled in the order of `leaves`
+        for key in sorted(nest):
+            built[key] = _build(nest[key], remaining)
+        return built
+    if isinstance(nest, (list, tuple)):
+        children = [_build(child, remaining) for child in nest]
+        return type(nest)(*children) if hasattr(nest, "_fields") else type(nest)(children)
+    return next(remaining)
 
 
 def astype(nest, dtype):
@@ -71,7 +74,19 @@ def primitive(fun):
     def call(*args, **kwargs):
         if kwargs:
             args = signature.bind(*args, **kwargs).args  # autograd traces positional arguments only
-        return traced(*args)
+        boxes = [(i, arg) for i, arg in enumerate(args) if isbox(arg)]
+        if not boxes:
+            return fun(*args)
+        trace, node = boxes[0][1]._trace, boxes[0][1]._node
+        if type(node) is not Node or any(box._trace != trace for _, box in boxes):
+            return traced(*args)
+        # What autograd does too, without its detours: the answer from plain arrays, and a node that knows its parents.
+        values = list(args)
+        for i, box in boxes:
+            values[i] = box._value
+        answer = call(*values)
+        node = Node(answer, traced, values, {}, [i for i, _ in boxes], [box._node for _, box in boxes])
+        return new_box(answer, trace, node)
 
     call.traced = traced
     return call
@@ -100,8 +115,7 @@ class Node(VJPNode):
         self.dtype = value.dtype
 
     def initialize_root(self, dtype):
-        super().initialize_root()
-        self.dtype = dtype
+        self.parents, self.vjp, self.dtype = (), None, dtype
 
 
 notrace_primitives[Node] = notrace_primitives[VJPNode]  # comparisons, shapes: not differentiable, not recorded
@@ -114,10 +128,11 @@ def backward(end):
         g = gradients.pop(node)[0]
         if g.dtype != node.dtype:  # np.mean's derivative, for one, would turn float32 into float64
             g = g.astype(node.dtype)
-        if not node.parents:
+        if node.parents:
+            for parent, ingrad in zip(node.parents, node.vjp(g)):
+                gradients[parent] = add_outgrads(gradients.get(parent), ingrad)
+        else:
             roots[node] = g
-        for parent, ingrad in zip(node.parents, node.vjp(g)):
-            gradients[parent] = add_outgrads(gradients.get(parent), ingrad)
     return roots
 
 

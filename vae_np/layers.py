@@ -64,8 +64,8 @@ def dense(n_in, n_out):
         W, b = params["W"], params["b"]
         if W.shape != (n_in, n_out) or b.shape != (n_out,):
             raise ValueError(f"{name}: parameters have shapes W {W.shape}, b {b.shape}")
-        if np.shape(x)[-1:] != (n_in,):
-            raise ValueError(f"{name}: input has {np.shape(x)[-1] if np.ndim(x) else 'no'} features")
+        if onp.shape(x)[-1:] != (n_in,):
+            raise ValueError(f"{name}: input has {onp.shape(x)[-1] if onp.shape(x) else 'no'} features")
         return affine(x, W, b)
 
     return Block(init, apply, name)
