@@ -11,7 +11,7 @@ import inspect
 import numpy as onp
 from autograd.core import VJPNode, add_outgrads
 from autograd.core import defvjp as _defvjp
-from autograd.tracer import getval, isbox, new_box, notrace_primitives, toposort, trace_stack
+from autograd.tracer import box_types, getval, isbox, new_box, notrace_primitives, trace_stack
 from autograd.tracer import primitive as _primitive
 
 # Freeing one block just under glibc's 32 MB ceiling raises the size from which malloc maps and unmaps pages: the
@@ -24,11 +24,20 @@ for _ in range(2):
 
 def leaves(nest):
     """The arrays of a nest of dicts, lists and tuples, in a fixed order (dictionaries by sorted key)."""
+    found = []
+    _collect(nest, found)
+    return found
+
+
+def _collect(nest, found):
     if isinstance(nest, dict):
-        return [leaf for key in sorted(nest) for leaf in leaves(nest[key])]
-    if isinstance(nest, (list, tuple)):
-        return [leaf for child in nest for leaf in leaves(child)]
-    return [nest]
+        for key in sorted(nest):
+            _collect(nest[key], found)
+    elif isinstance(nest, (list, tuple)):
+        for child in nest:
+            _collect(child, found)
+    else:
+        found.append(nest)
 
 
 def paths(nest, prefix=""):
@@ -48,17 +57,17 @@ def rebuild(nest, new_leaves):
 
 
 def _build(nest, remaining):
-    # A function of its own: one inside `rebuild` that called itself would be a cycle of references, and would keep the
-    # leaves, and with them the graph of a whole step, until Python's collector comes by.
+    # Not inside `rebuild`: a closure that calls itself is a cycle of references, and would keep the leaves, and behind
+    # them the whole graph of a step, until Python's collector comes by.
+    if not isinstance(nest, (dict, list, tuple)):
+        return next(remaining)
     if isinstance(nest, dict):
         built = dict.fromkeys(nest)  # in the nest's own order, filled in the order of `leaves`
         for key in sorted(nest):
             built[key] = _build(nest[key], remaining)
         return built
-    if isinstance(nest, (list, tuple)):
-        children = [_build(child, remaining) for child in nest]
-        return type(nest)(*children) if hasattr(nest, "_fields") else type(nest)(children)
-    return next(remaining)
+    children = [_build(child, remaining) for child in nest]
+    return type(nest)(*children) if hasattr(nest, "_fields") else type(nest)(children)
 
 
 def astype(nest, dtype):
@@ -74,19 +83,18 @@ def primitive(fun):
     def call(*args, **kwargs):
         if kwargs:
             args = signature.bind(*args, **kwargs).args  # autograd traces positional arguments only
-        boxes = [(i, arg) for i, arg in enumerate(args) if isbox(arg)]
-        if not boxes:
+        values, argnums, parents, trace = list(args), [], [], None
+        for i, arg in enumerate(args):
+            if type(arg) in box_types:
+                if type(arg._node) is not Node or trace not in (None, arg._trace):
+                    return traced(*args)  # several traces at once, or another's: autograd knows what to do
+                values[i], trace = arg._value, arg._trace
+                argnums.append(i)
+                parents.append(arg._node)
+        if trace is None:
             return fun(*args)
-        trace, node = boxes[0][1]._trace, boxes[0][1]._node
-        if type(node) is not Node or any(box._trace != trace for _, box in boxes):
-            return traced(*args)
-        # What autograd does too, without its detours: the answer from plain arrays, and a node that knows its parents.
-        values = list(args)
-        for i, box in boxes:
-            values[i] = box._value
-        answer = call(*values)
-        node = Node(answer, traced, values, {}, [i for i, _ in boxes], [box._node for _, box in boxes])
-        return new_box(answer, trace, node)
+        answer = (call if trace else fun)(*values)  # inside no other trace, there is nothing more to unbox
+        return new_box(answer, trace, Node(answer, traced, values, {}, argnums, parents))
 
     call.traced = traced
     return call
@@ -106,34 +114,38 @@ def unbroadcast(g, shape):
 
 
 class Node(VJPNode):
-    """A node that remembers its value's dtype: a gradient has the dtype of what it is the gradient of."""
+    """A node that remembers its value's dtype, which its gradient will have too, and its tape.
 
-    __slots__ = ["dtype"]
+    The tape lists all nodes of the graph in the order of their making, so that none stands before its parents.
+    """
 
-    def __init__(self, value, *recipe):
-        super().__init__(value, *recipe)
-        self.dtype = value.dtype
+    __slots__ = ["dtype", "tape"]
 
-    def initialize_root(self, dtype):
-        self.parents, self.vjp, self.dtype = (), None, dtype
+    def __init__(self, value, fun, args, kwargs, argnums, parents):
+        super().__init__(value, fun, args, kwargs, argnums, parents)
+        self.dtype, self.tape = value.dtype, parents[0].tape
+        self.tape.append(self)
+
+    def initialize_root(self, dtype, tape):
+        self.dtype, self.tape = dtype, tape
 
 
 notrace_primitives[Node] = notrace_primitives[VJPNode]  # comparisons, shapes: not differentiable, not recorded
 
 
 def backward(end):
-    """∂end/∂root for every root of the graph that ends in `end`, a scalar: {root: gradient}."""
-    gradients, roots = {end: (onp.ones((), end.dtype), False)}, {}
-    for node in toposort(end):
-        g = gradients.pop(node)[0]
-        if g.dtype != node.dtype:  # np.mean's derivative, for one, would turn float32 into float64
-            g = g.astype(node.dtype)
-        if node.parents:
-            for parent, ingrad in zip(node.parents, node.vjp(g)):
-                gradients[parent] = add_outgrads(gradients.get(parent), ingrad)
-        else:
-            roots[node] = g
-    return roots
+    """∂end/∂root for every root of the graph that ends in `end`, a scalar: {root: gradient}. Uses the tape up."""
+    gradients = {end: (onp.ones((), end.dtype), False)}
+    while end.tape:
+        node = end.tape.pop()
+        if node in gradients:
+            for parent, g in zip(node.parents, node.vjp(_cast(gradients.pop(node)[0], node.dtype))):
+                gradients[parent] = add_outgrads(gradients.get(parent), g)
+    return {root: _cast(g, root.dtype) for root, (g, _) in gradients.items()}
+
+
+def _cast(g, dtype):
+    return g if g.dtype == dtype else g.astype(dtype)  # np.mean's derivative, for one, makes float64 of float32
 
 
 def value_and_grad(loss):
@@ -149,7 +161,8 @@ def value_and_grad(loss):
         for i, array in enumerate(arrays):
             if array.dtype.kind != "f":
                 raise ValueError(f"parameter {paths(params)[i]} has dtype {array.dtype}: expected a float")
-        roots = [Node.new_root(array.dtype) for array in arrays]
+        tape = []
+        roots = [Node.new_root(array.dtype, tape) for array in arrays]
         with trace_stack.new_trace() as trace:
             boxes = [new_box(array, trace, root) for array, root in zip(arrays, roots)]
             output = loss(rebuild(params, boxes), *args)

@@ -60,6 +60,8 @@ def _blocks(x, logits):
 def _broadcast(x, logits):
     """x in the dtype of the logits, and the logits in the common shape, with at least one axis before the last."""
     x, logits = _like(x, logits), np.asarray(logits)
+    if x.shape == logits.shape and x.ndim > 1:
+        return x, logits
     return x, np.broadcast_to(logits, np.broadcast_shapes((1, 1), x.shape, logits.shape))
 
 
@@ -75,7 +77,7 @@ def bernoulli_nll(x, logits):
     _agree("bernoulli_nll", x=x, logits=logits)
     if np.asarray(x).dtype.kind in "iu" and np.size(x) and np.max(x) > 1:
         raise ValueError(f"bernoulli_nll: x holds integers up to {np.max(x)}; expected [0, 1], such as bytes / 255")
-    shape = np.broadcast_shapes(np.shape(x), np.shape(logits))[:-1]
+    axes = max(np.ndim(x), np.ndim(logits)) - 1
     x, logits = _broadcast(x, logits)
     nll = np.empty(logits.shape[:-1], logits.dtype)
     for index, x_there, l in _blocks(x, logits):
@@ -88,13 +90,13 @@ def bernoulli_nll(x, logits):
         np.log1p(size, out=size)        # log(1 + e^−|l|)
         total += size
         nll[index] = total.sum(axis=-1)
-    return nll.reshape(shape)
+    return nll.reshape(nll.shape[nll.ndim - axes:])
 
 
 def _bernoulli_slope(g, x, logits):
     """g (σ(l) − x), of the shape of all three broadcast."""
-    g, (x, logits) = _col(g), _broadcast(x, logits)
-    g = np.broadcast_to(g, (*logits.shape[:-1], 1))
+    x, logits = _broadcast(x, logits)
+    g = _col(g).reshape(*logits.shape[:-1], 1)
     out = np.empty(logits.shape, logits.dtype)
     for index, x_there, l in _blocks(x, logits):
         slope = sigmoid(l)

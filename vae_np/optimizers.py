@@ -12,7 +12,7 @@ import numpy as np
 from vae_np.autodiff import leaves, rebuild
 
 # Entries updated at a time. The lines below make several passes over their arrays; slices keep them in the cache.
-SLICE = 1 << 16
+SLICE = 1 << 17
 
 
 class Optimizer(NamedTuple):
@@ -64,7 +64,7 @@ def rmsprop(learning_rate=1e-3, rho=0.9, epsilon=1e-7):
     _positive(learning_rate)
 
     def rule(p, g, v, new_p, new_v, t):
-        np.multiply(g, g, out=t)
+        np.square(g, out=t)
         t *= 1 - rho
         np.multiply(v, rho, out=new_v)
         new_v += t                                  # v ← ρ v + (1 − ρ) g²
@@ -93,19 +93,19 @@ def adam(learning_rate=1e-3, beta1=0.9, beta2=0.999, epsilon=1e-8):
     def update(params, gradient, state):
         _holds("adam", state, "t", "m", "v")
         t = state["t"] + 1
-        root, rate = (1 - beta2 ** t) ** 0.5, learning_rate / (1 - beta1 ** t)
+        root = (1 - beta2 ** t) ** 0.5
+        rate = learning_rate * root / (1 - beta1 ** t)
 
         def rule(p, g, m, v, new_p, new_m, new_v, s):
             np.multiply(g, 1 - beta1, out=s)
             np.multiply(m, beta1, out=new_m)
             new_m += s                              # m ← β₁ m + (1 − β₁) g
-            np.multiply(g, g, out=s)
+            np.square(g, out=s)
             s *= 1 - beta2
             np.multiply(v, beta2, out=new_v)
             new_v += s                              # v ← β₂ v + (1 − β₂) g²
             np.sqrt(new_v, out=s)
-            s *= 1 / root
-            s += epsilon
+            s += epsilon * root                     # √v̂ + ε, times the root of v̂'s correction
             np.divide(new_m, s, out=s)
             s *= rate
             np.subtract(p, s, out=new_p)            # θ ← θ − η m̂ / (√v̂ + ε)
