@@ -121,6 +121,24 @@ def _one_root_for_all(v, kl, rule, differentiate):
     return kl, rule, value_and_grad
 
 
+def _graph_left_to_the_collector(v, *parts):
+    """A nest rebuilt by a closure that calls itself: a cycle of references, which holds all that the leaves lead to."""
+    from vae_np import autodiff, optimizers
+
+    def rebuild(nest, new_leaves):
+        remaining = iter(new_leaves)
+
+        def build(node):
+            if isinstance(node, dict):
+                return {key: build(node[key]) for key in sorted(node)}
+            return type(node)(map(build, node)) if isinstance(node, (list, tuple)) else next(remaining)
+
+        return build(nest)
+
+    autodiff.rebuild = optimizers.rebuild = rebuild
+    return parts
+
+
 def _derivatives_by_autograd(v, kl, rule, differentiate):
     """Dense layer, NLL, KL and location-scale in autograd's operations, derivatives and all."""
     import autograd.numpy as np
@@ -173,6 +191,7 @@ def _textbook_optimizer(v, kl, rule, differentiate):
 
 
 TRICKS = {"temporaries stay mapped": _temporaries_unmapped, "one traced root for each array": _one_root_for_all,
+          "graph freed at once": _graph_left_to_the_collector,
           "formulas as single nodes": _derivatives_by_autograd, "softplus by log1p": _nll_by_logaddexp,
           "NLL in blocks": _nll_in_one_piece, "optimizer in slices": _textbook_optimizer}
 

@@ -10,7 +10,7 @@ from scipy.special import digamma, gammaln
 from vae_np.autodiff import defvjp, primitive, unbroadcast
 
 LOG_2PI = float(np.log(2 * np.pi))
-CACHED = 1 << 15  # entries worked on at a time where many passes are made over an array
+CACHED = 1 << 17  # entries worked on at a time where many passes are made over an array
 
 
 def _agree(name, **arrays):

@@ -31,28 +31,28 @@ def _by_slices(rule, params, gradient, *moments):
     Arrays smaller than a slice, such as biases, are joined first: a call costs the same for two entries or a thousand.
     """
     columns = [[np.asarray(leaf) for leaf in leaves(nest)] for nest in (params, gradient, *moments)]
+    shapes = [p.shape for p in columns[0]]
     for name, column in zip(("gradient", "state", "state"), columns[1:]):
-        if [a.shape for a in column] != [p.shape for p in columns[0]]:
-            raise ValueError(f"optimizer: parameters have shapes {[p.shape for p in columns[0]]}, "
-                             f"the {name} {[a.shape for a in column]}")
+        if [a.shape for a in column] != shapes:
+            raise ValueError(f"optimizer: parameters have shapes {shapes}, the {name} {[a.shape for a in column]}")
     groups = {}
     for i, p in enumerate(columns[0]):
         groups.setdefault(p.dtype if p.size < SLICE else i, []).append(i)
-    updated = [None] * len(columns[0])
+    updated = [[None] * len(shapes) for _ in (params, *moments)]
     for group in groups.values():
-        joined = [column[group[0]].ravel() if len(group) == 1 else
-                  np.concatenate([column[i].ravel() for i in group]) for column in columns]
-        new = [np.empty_like(joined[0]) for _ in (params, *moments)]
-        scratch = np.empty_like(joined[0][:SLICE])
-        for start in range(0, joined[0].size, SLICE):
-            arrays = [array[start:start + SLICE] for array in (*joined, *new)]
-            rule(*arrays, scratch[:arrays[0].size])
-        start = 0
-        for i in group:
-            p = columns[0][i]
-            updated[i] = [array[start:start + p.size].reshape(p.shape) for array in new]
-            start += p.size
-    return [rebuild(params, column) for column in zip(*updated)]
+        old = [np.concatenate([column[i] for i in group], axis=None) if len(group) > 1 else column[group[0]].reshape(-1)
+               for column in columns]
+        new, scratch = [np.empty_like(old[0]) for _ in updated], np.empty_like(old[0][:SLICE])
+        for start in range(0, old[0].size, SLICE):
+            pieces = [array[start:start + SLICE] for array in (*old, *new)]
+            rule(*pieces, scratch[:pieces[0].size])
+        for column, array in zip(updated, new):
+            start = 0
+            for i in group:
+                p = columns[0][i]
+                column[i] = array[start:start + p.size].reshape(p.shape)
+                start += p.size
+    return [rebuild(params, column) for column in updated]
 
 
 def rmsprop(learning_rate=1e-3, rho=0.9, epsilon=1e-7):
