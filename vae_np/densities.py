@@ -10,7 +10,6 @@ from scipy.special import digamma, gammaln
 from vae_np.autodiff import defvjp, primitive, unbroadcast
 
 LOG_2PI = float(np.log(2 * np.pi))
-CACHED = 1 << 17  # entries worked on at a time where many passes are made over an array
 
 
 def _agree(name, **arrays):
@@ -38,10 +37,26 @@ def _col(g):
 
 def sigmoid(a):
     """σ(a) = 1 / (1 + e^−a), to full relative precision for every a: where e^−a overflows, the quotient is 0."""
+    out = np.negative(a, out=np.empty_like(a))  # `out=`: 0-d arrays stay arrays, and one array serves all steps
     with np.errstate(over="ignore"):
-        out = np.asarray(np.exp(-a))
+        np.exp(out, out=out)
     out += 1
     return np.divide(1, out, out=out)
+
+
+@primitive
+def softplus(a):
+    """log(1 + e^a) = max(a, 0) + log(1 + e^−|a|): the second form is finite, and exact, for every a."""
+    size = np.abs(a, out=np.empty_like(a))
+    out = np.add(a, size, out=np.empty_like(a))
+    out *= 0.5  # max(a, 0) = ½ (a + |a|), which numpy does faster than its maximum
+    np.negative(size, out=size)
+    np.exp(size, out=size)
+    out += np.log1p(size, out=size)
+    return out
+
+
+defvjp(softplus, lambda out, a: lambda g: g * sigmoid(a))                                  # ∂a = σ(a)
 
 
 def standardized(x, mu, log_var):
@@ -49,65 +64,31 @@ def standardized(x, mu, log_var):
     return (_like(x, mu) - mu) * np.exp(-0.5 * log_var)
 
 
-def _blocks(x, logits):
-    """(index, x there, logits there) along the leading axis, so much at a time that temporaries stay in the cache."""
-    aligned = np.ndim(x) == logits.ndim and len(x) == len(logits)
-    rows = max(1, CACHED * len(logits) // logits.size) if logits.size else 1
-    for i in range(0, len(logits), rows):
-        yield slice(i, i + rows), x[i:i + rows] if aligned else x, logits[i:i + rows]
-
-
-def _broadcast(x, logits):
-    """x in the dtype of the logits, and the logits in the common shape, with at least one axis before the last."""
-    x, logits = _like(x, logits), np.asarray(logits)
-    if x.shape == logits.shape and x.ndim > 1:
-        return x, logits
-    return x, np.broadcast_to(logits, np.broadcast_shapes((1, 1), x.shape, logits.shape))
-
-
 @primitive
 def bernoulli_nll(x, logits):
     """−log Bern(x | σ(l)) = Σ_j {log(1 + e^l_j) − x_j l_j}, in nats.
 
     x: (..., d), in [0, 1]. logits: (..., d), broadcast. Returns (...,). Raises ValueError where shapes disagree,
-    or x holds integers above 1. log(1 + e^l) is evaluated as max(l, 0) + log(1 + e^−|l|), finite for every l. For gray
-    x the result is the mean over binary images drawn as Bern(x), and not comparable with figures for binary ones.
+    or x holds integers above 1. For gray x the result is the mean over binary images drawn as Bern(x), and not
+    comparable with figures for binary ones. See `softplus` for the first term, finite for every l.
     Kingma & Welling (2014), appendix C.1.
     """
     _agree("bernoulli_nll", x=x, logits=logits)
     if np.asarray(x).dtype.kind in "iu" and np.size(x) and np.max(x) > 1:
         raise ValueError(f"bernoulli_nll: x holds integers up to {np.max(x)}; expected [0, 1], such as bytes / 255")
-    axes = max(np.ndim(x), np.ndim(logits)) - 1
-    x, logits = _broadcast(x, logits)
-    nll = np.empty(logits.shape[:-1], logits.dtype)
-    for index, x_there, l in _blocks(x, logits):
-        size = np.abs(l)
-        total = l + size
-        total *= 0.5                    # max(l, 0) = ½ (l + |l|), which numpy does faster than its maximum
-        total -= x_there * l
-        np.negative(size, out=size)
-        np.exp(size, out=size)
-        np.log1p(size, out=size)        # log(1 + e^−|l|)
-        total += size
-        nll[index] = total.sum(axis=-1)
-    return nll.reshape(nll.shape[nll.ndim - axes:])
+    terms = np.atleast_1d(_like(x, logits) * logits)
+    return np.subtract(softplus(logits), terms, out=terms).sum(axis=-1)
 
 
 def _bernoulli_slope(g, x, logits):
-    """g (σ(l) − x), of the shape of all three broadcast."""
-    x, logits = _broadcast(x, logits)
-    g = _col(g).reshape(*logits.shape[:-1], 1)
-    out = np.empty(logits.shape, logits.dtype)
-    for index, x_there, l in _blocks(x, logits):
-        slope = sigmoid(l)
-        slope -= x_there
-        np.multiply(slope, g[index], out=out[index])
-    return out
+    slope = sigmoid(logits) - _like(x, logits)
+    slope *= _col(g)
+    return unbroadcast(slope, np.shape(logits))
 
 
 defvjp(bernoulli_nll,
-       lambda nll, x, logits: lambda g: unbroadcast(-_col(g) * logits, np.shape(x)),                   # ∂x = −l
-       lambda nll, x, logits: lambda g: unbroadcast(_bernoulli_slope(g, x, logits), np.shape(logits)))  # ∂l = σ(l) − x
+       lambda nll, x, logits: lambda g: unbroadcast(-_col(g) * logits, np.shape(x)),       # ∂x = −l
+       lambda nll, x, logits: lambda g: _bernoulli_slope(g, x, logits))                    # ∂l = σ(l) − x
 
 
 @primitive

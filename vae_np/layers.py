@@ -59,8 +59,9 @@ def dense(n_in, n_out):
         return {"W": rng.uniform(-a, a, (n_in, n_out)).astype(onp.float32), "b": onp.zeros(n_out, onp.float32)}
 
     def apply(params, x):
-        if not isinstance(params, dict) or params.keys() != {"W", "b"}:
-            raise ValueError(f"{name}: parameters are {type(params).__name__} {[*params]}; expected a dict of W and b")
+        if not hasattr(params, "keys") or {*params.keys()} != {"W", "b"}:
+            found = f"{type(params).__name__} {[*params] if hasattr(params, '__iter__') else ''}".rstrip()
+            raise ValueError(f"{name}: parameters are {found}; expected a dict of W and b")
         W, b = params["W"], params["b"]
         if W.shape != (n_in, n_out) or b.shape != (n_out,):
             raise ValueError(f"{name}: parameters have shapes W {W.shape}, b {b.shape}")

@@ -9,7 +9,7 @@ import numpy as onp
 from autograd.extend import defvjp_argnums
 
 from vae_np.autodiff import defvjp, primitive
-from vae_np.densities import gaussian_log_ratio, location_scale, sigmoid
+from vae_np.densities import gaussian_log_ratio, location_scale, sigmoid, softplus
 from vae_np.layers import Block
 
 LOG_E_MINUS_1 = float(onp.log(onp.e - 1))  # where softplus is 1, and both flows are the identity
@@ -22,10 +22,6 @@ def norm(v):
 
 
 defvjp(norm, lambda r, v: lambda g: g * v / onp.where(r > 0, r, 1))                        # ∂v = v/‖v‖, and 0 at v = 0
-
-
-def softplus(a):
-    return np.logaddexp(0, a)
 
 
 def _named(kind, d, length=1):
