@@ -8,6 +8,8 @@ minibatches, noise, dtype (float32; the one-page version float64) and threads, a
     python demos/benchmark.py                  the table: every system, RMSprop and Adam, three shapes
     python demos/benchmark.py --sweeps         and how time and memory grow with batch, width, depth and samples
     python demos/benchmark.py --tricks         what each trick for speed buys: the step without it beside the step
+
+The tables, and what was tried and dropped, are in README.md beside this file.
 """
 
 import csv
@@ -111,11 +113,12 @@ def main(arguments):
 
 
 def draw(rows, path):
-    """The ratios as bars, one panel a shape."""
+    """The times as bars, one panel a shape."""
     titles = list(dict.fromkeys(row[0] for row in rows))
-    figure = Figure(figsize=(5.2 * len(titles), 4), layout="constrained")
+    figure = Figure(figsize=(5.2 * len(titles), 4.2), layout="constrained")
     for axes, title in zip(figure.subplots(1, len(titles), squeeze=False)[0], titles):
-        names = list(dict.fromkeys(row[2] for row in rows if row[0] == title))[::-1]
+        found = {row[2] for row in rows if row[0] == title}
+        names = [name for name in SYSTEMS if name in found][::-1]
         for offset, optimizer in ((0.2, "rmsprop"), (-0.2, "adam")):
             ms = {row[2]: float(row[3]) for row in rows if row[:2] == (title, optimizer)}
             there = [i for i, name in enumerate(names) if name in ms]
@@ -125,7 +128,7 @@ def draw(rows, path):
         axes.set(xlabel="milliseconds a step")
         axes.set_title(title, fontsize=9)
         axes.margins(x=0.15)
-        axes.legend(fontsize=8)
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=9)
     figure.savefig(path, dpi=120)
 
 

@@ -16,7 +16,7 @@ from autograd.tracer import primitive as _primitive
 
 # Freeing one block just under glibc's 32 MB ceiling raises the size from which malloc maps and unmaps pages: the
 # temporaries of a step are then reused instead of being faulted in anew. The second block lies where they will, and
-# numpy asks for huge pages there.
+# numpy asks for huge pages there. A step of the post's model takes 0.42 of the time (demos/benchmark.py --tricks).
 for _ in range(2):
     _block = onp.empty((32 << 20) - (64 << 10), onp.uint8)
     del _block
@@ -58,7 +58,7 @@ def rebuild(nest, new_leaves):
 
 def _build(nest, remaining):
     # Not inside `rebuild`: a closure that calls itself is a cycle of references, and would keep the leaves, and behind
-    # them the whole graph of a step, until Python's collector comes by.
+    # them the whole graph of a step, until Python's collector comes by: half as much memory again (0.68).
     if not isinstance(nest, (dict, list, tuple)):
         return next(remaining)
     if isinstance(nest, dict):
@@ -153,7 +153,8 @@ def value_and_grad(loss):
 
     loss: returns a scalar, or a pair (scalar, extra) whose second part is handed on without being differentiated; the
     value is then that pair, of plain arrays. Raises ValueError where the loss is not a scalar or a parameter no float.
-    Each leaf is a root of its own: autograd's gradient of a container would add a whole container of zeros for each.
+    Each leaf is a root of its own: autograd's gradient of a container would add a whole container of zeros for each,
+    and a step of the post's model take half as long again (0.69).
     """
 
     def differentiate(params, *args):
