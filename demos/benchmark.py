@@ -134,25 +134,36 @@ def draw(rows, path):
 
 def sweep(names, arguments):
     """Time and peak memory along each sweep, as curves on log axes and as sweeps.csv."""
-    figure = Figure(figsize=(16, 7), layout="constrained")
-    panels, rows = figure.subplots(2, len(SWEEPS)), []
-    for column, (title, shapes) in enumerate(SWEEPS.items()):
-        points = {name: [] for name in names}
+    rows = []
+    for title, shapes in SWEEPS.items():
         for shape in shapes:
             results = measure(names, "rmsprop", shape, arguments.rounds, arguments.threads)
-            for name, (times, _, memory) in results.items():
-                points[name].append((VALUES[title](shape), statistics.median(times), memory))
-                rows.append((title, name, *points[name][-1]))
-        for name, curve in points.items():
-            for row in (0, 1):
-                panels[row, column].plot([p[0] for p in curve], [p[1 + row] for p in curve], marker="o", label=name)
-        for row, label in ((0, "milliseconds a step"), (1, "peak resident MB")):
-            panels[row, column].set(xlabel=title, ylabel=label, xscale="log", yscale="log")
-            panels[row, column].grid(alpha=0.3, which="both")
-        panels[0, column].legend(fontsize=8)
-    figure.savefig(os.path.join(arguments.out, "sweeps.png"), dpi=120)
+            rows += [(title, name, VALUES[title](shape), f"{statistics.median(times):.3f}", f"{memory:.0f}")
+                     for name, (times, _, memory) in results.items()]
     with open(os.path.join(arguments.out, "sweeps.csv"), "w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([("sweep", "system", "value", "ms", "peak_mb"), *rows])
+    draw_sweeps(rows, os.path.join(arguments.out, "sweeps.png"))
+
+
+def draw_sweeps(rows, path):
+    """One column a sweep: time above, memory below."""
+    figure = Figure(figsize=(16, 7), layout="constrained")
+    panels = figure.subplots(2, len(SWEEPS))
+    for column, title in enumerate(SWEEPS):
+        for row, label in ((0, "milliseconds a step"), (1, "peak resident MB")):
+            axes = panels[row, column]
+            for name in dict.fromkeys(row[1] for row in rows):
+                points = [(float(r[2]), float(r[3 + row])) for r in rows if r[:2] == (title, name)]
+                axes.plot(*zip(*points), marker="o", label=name)
+            axes.set(xlabel=title, ylabel=label, xscale="log", yscale="log")
+            axes.set_xticks([x for x, _ in points], [f"{x:g}" for x, _ in points])
+            axes.minorticks_off()
+            bottom, top = axes.get_ylim()
+            ticks = [m * 10.0**e for e in range(-1, 4) for m in (1, 2, 5) if bottom <= m * 10.0**e <= top]
+            axes.set_yticks(ticks, [f"{y:g}" for y in ticks])
+            axes.grid(alpha=0.3)
+    panels[0, 0].legend(fontsize=9)
+    figure.savefig(path, dpi=110)
 
 
 if __name__ == "__main__":
