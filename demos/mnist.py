@@ -184,6 +184,7 @@ def main(arguments):
         sys.exit(130)
     except FloatingPointError as error:
         raise FloatingPointError(f"{error}; {path} holds the {len(run['history'])} epochs before") from None
+    del x_train  # 47 MB that the figures' own needs would come on top of
     mnist_figures.draw(arguments.out, e, run, x_test, y_test, shape)
     _, _, nelbo, nll, kl = run["history"][-1]
     print(f"-log p(x) <= {nelbo:.2f} nats = {nll:.2f} + {kl:.2f} for the test set; figures in {arguments.out}")
