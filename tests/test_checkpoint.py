@@ -1,5 +1,6 @@
 """Checkpoints: what is saved comes back bit for bit, or not at all; never a part, never a traceback, never pickle."""
 
+import gc
 import json
 import os
 import signal
@@ -46,6 +47,22 @@ def nest(rng):
 def test_what_is_saved_comes_back_bit_for_bit(folder, nest):
     checkpoint.save(folder / "nest.npz", nest)
     assert same(checkpoint.load(folder / "nest.npz"), nest)
+
+
+def test_saving_and_loading_leave_nothing_to_the_cyclic_collector(tmp_path, rng):
+    """A cycle of references would hold every epoch's parameters until the collector comes by, many epochs later."""
+    nest, path = {"a": [rng.standard_normal(3), 1]}, str(tmp_path / "a.npz")
+    for _ in range(2):  # the first time, some things are made that stay
+        gc.collect()
+        gc.disable()
+        try:
+            checkpoint.save(path, nest)
+            checkpoint.load(path)
+            left = gc.collect()
+        finally:
+            gc.enable()
+    assert left == 0
+
 
 
 def test_an_array_in_fortrans_order_comes_back_the_same(folder):

@@ -34,26 +34,8 @@ def save(path, nest):
     that was there is then untouched.
     """
     arrays = {}
-
-    def describe(node, where):
-        if isinstance(node, dict):
-            if not all(isinstance(key, str) and key.replace("_", "a").isalnum() for key in node):
-                raise ValueError(f"checkpoint {path}: {where or 'the nest'} has keys {list(node)[:5]}; expected names "
-                                 "of letters, digits and _")
-            return {"dict": {key: describe(child, f"{where}.{key}" if where else key) for key, child in node.items()}}
-        if isinstance(node, (list, tuple)):
-            kind = "tuple" if isinstance(node, tuple) else "list"
-            return {kind: [describe(child, f"{where}.{i}" if where else str(i)) for i, child in enumerate(node)]}
-        if node is None or type(node) in (bool, int, float, str):
-            return {"value": node}
-        array = np.asarray(node)
-        if array.dtype.kind not in "biufc":
-            raise ValueError(f"checkpoint {path}: {where} is {type(node).__name__}, neither numbers nor text")
-        name = where or "array"
-        if name == "structure":
-            raise ValueError(f"checkpoint {path}: the name 'structure' is taken; rename that array")
-        arrays[name] = array
-        return {"array": name}
+    structure = json.dumps(_describe(nest, "", path, arrays))
+    arrays["structure"] = np.array(structure)
 
     def write(file):
         with zipfile.ZipFile(file, "w") as archive:
@@ -61,8 +43,33 @@ def save(path, nest):
                 with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as member:
                     np.lib.format.write_array(member, array, allow_pickle=False)
 
-    arrays["structure"] = np.array(json.dumps(describe(nest, "")))
     write_atomically(path, write)
+
+
+# Not inside `save`, nor `_build` inside `load`: closures that call themselves are cycles of references, and would hold
+# the arrays until Python's collector comes by, in training many epochs later.
+def _describe(node, where, path, arrays):
+    """The form of the nest, as JSON's values; its arrays go into `arrays`, under their paths."""
+    if isinstance(node, dict):
+        if not all(isinstance(key, str) and key.replace("_", "a").isalnum() for key in node):
+            raise ValueError(f"checkpoint {path}: {where or 'the nest'} has keys {list(node)[:5]}; expected names "
+                             "of letters, digits and _")
+        return {"dict": {key: _describe(child, f"{where}.{key}" if where else key, path, arrays)
+                         for key, child in node.items()}}
+    if isinstance(node, (list, tuple)):
+        kind = "tuple" if isinstance(node, tuple) else "list"
+        return {kind: [_describe(child, f"{where}.{i}" if where else str(i), path, arrays)
+                       for i, child in enumerate(node)]}
+    if node is None or type(node) in (bool, int, float, str):
+        return {"value": node}
+    array = np.asarray(node)
+    if array.dtype.kind not in "biufc":
+        raise ValueError(f"checkpoint {path}: {where} is {type(node).__name__}, neither numbers nor text")
+    name = where or "array"
+    if name == "structure":
+        raise ValueError(f"checkpoint {path}: the name 'structure' is taken; rename that array")
+    arrays[name] = array
+    return {"array": name}
 
 
 def write_atomically(path, write):
@@ -89,20 +96,21 @@ def load(path):
     """
     arrays = read_npz(path)
 
-    def build(node):
-        (kind, content), = node.items()
-        if kind == "dict":
-            return {key: build(child) for key, child in content.items()}
-        if kind in ("list", "tuple"):
-            return {"list": list, "tuple": tuple}[kind](build(child) for child in content)
-        return {"array": arrays.__getitem__, "value": lambda value: value}[kind](content)
-
     try:
-        return build(json.loads(arrays["structure"].item()))
+        return _build(json.loads(arrays["structure"].item()), arrays)
     except KeyError as error:
         raise ValueError(f"{path}: expected a checkpoint of vae_np; it has no entry {error}") from None
     except (ValueError, AttributeError, TypeError, RecursionError) as error:
         raise ValueError(f"{path}: expected a checkpoint of vae_np; its structure is altered, {_line(error)}") from None
+
+
+def _build(node, arrays):
+    (kind, content), = node.items()
+    if kind == "dict":
+        return {key: _build(child, arrays) for key, child in content.items()}
+    if kind in ("list", "tuple"):
+        return {"list": list, "tuple": tuple}[kind](_build(child, arrays) for child in content)
+    return {"array": arrays.__getitem__, "value": lambda value: value}[kind](content)
 
 
 def read_npz(path):
