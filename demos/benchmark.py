@@ -9,7 +9,7 @@ minibatches, noise, dtype (float32; the one-page version float64) and threads, a
     python demos/benchmark.py --sweeps         and how time and memory grow with batch, width, depth and samples
     python demos/benchmark.py --tricks         what each trick for speed buys: the step without it beside the step
 
-The tables, and what was tried and dropped, are in README.md beside this file.
+The recorded tables are in README.md beside this file.
 """
 
 import csv
@@ -152,7 +152,7 @@ def draw_sweeps(rows, path):
     for column, title in enumerate(SWEEPS):
         for row, label in ((0, "milliseconds a step"), (1, "peak resident MB")):
             axes = panels[row, column]
-            for name in dict.fromkeys(row[1] for row in rows):
+            for name in dict.fromkeys(r[1] for r in rows):
                 points = [(float(r[2]), float(r[3 + row])) for r in rows if r[:2] == (title, name)]
                 axes.plot(*zip(*points), marker="o", label=name)
             axes.set(xlabel=title, ylabel=label, xscale="log", yscale="log")

@@ -10,7 +10,7 @@ import pytest
 from checkers import assert_gradient
 from test_one_page import build
 
-from vae_np import adam, astype, bernoulli_nll, gaussian_kl, value_and_grad
+from vae_np import adam, astype, bernoulli_nll, gaussian_kl, tanh, value_and_grad
 from vae_np.autodiff import leaves, paths, rebuild, unbroadcast
 
 Pair = namedtuple("Pair", "a b")
@@ -41,14 +41,22 @@ def test_it_equals_autograds_own_gradient(rng):
 
 
 def test_autograds_own_gradient_goes_through_a_model_as_well(rng):
-    """Another's value_and_grad boxes the containers too; and a second derivative needs two traces at once."""
+    """Another's value_and_grad boxes the containers too."""
     model, x, eps = build(5, [4], 2), rng.random((3, 5)), rng.standard_normal((3, 2))
     params = astype(model.init(rng), float)
-    loss = lambda p, scale=1.0: np.mean(model.apply(p, scale * x, eps))
+    loss = lambda p: np.mean(model.apply(p, x, eps))
     for ours, theirs in zip(leaves(value_and_grad(loss)(params)[1]), leaves(autograd.grad(loss)(params))):
         onp.testing.assert_allclose(ours, theirs, rtol=1e-12, atol=1e-15)
-    slope = lambda s: value_and_grad(lambda p: p["a"] ** 3 * s)({"a": onp.array(2.0)})[1]["a"]
-    onp.testing.assert_allclose(autograd.grad(slope)(5.0), 12)
+
+
+def test_a_formula_may_stand_in_two_traces_at_once(rng):
+    """∂/∂s {∂/∂a tanh(a s)} = (1 − t²)(1 − 2 a s t), and ∂/∂s KL through arguments of which only one is inner."""
+    a, s, mu, log_var = 0.7, 0.9, rng.standard_normal(3), rng.standard_normal(3)
+    slope = lambda s: value_and_grad(lambda p: tanh.apply((), p["a"] * s))({"a": onp.array(a)})[1]["a"]
+    t = onp.tanh(a * s)
+    onp.testing.assert_allclose(autograd.grad(slope)(s), (1 - t**2) * (1 - 2 * a * s * t), rtol=1e-12)
+    value = lambda log_var: value_and_grad(lambda p: gaussian_kl(p["mu"], log_var))({"mu": mu})[0]
+    onp.testing.assert_allclose(autograd.grad(value)(log_var), 0.5 * onp.expm1(log_var), rtol=1e-12)
 
 
 def test_a_step_leaves_nothing_to_the_cyclic_collector(rng):

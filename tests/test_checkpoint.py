@@ -63,7 +63,6 @@ def test_saving_leaves_nothing_to_the_cyclic_collector(tmp_path, rng):
     assert left == 0
 
 
-
 def test_an_array_in_fortrans_order_comes_back_the_same(folder):
     array = np.asfortranarray(np.arange(6.0).reshape(2, 3))
     checkpoint.save(folder / "fortran.npz", [array, array[:, ::2]])

@@ -6,13 +6,23 @@ from checkers import assert_mean
 from scipy import stats
 
 from vae_np import bernoulli_nll, gaussian_kl, gaussian_log_ratio, gaussian_nll, location_scale
-from vae_np.densities import sigmoid
+from vae_np.densities import sigmoid, softplus
 
 
 @pytest.fixture
 def mu_log_var_z(rng):
     mu, log_var = rng.standard_normal((2, 5, 3))
     return mu, log_var, rng.standard_normal((4, 5, 3))
+
+
+def test_integers_are_taken_as_floats():
+    """Of logits 0 and 1, given as integers, as booleans or as one number."""
+    ints = np.array([0, 1])
+    for a in (ints, ints.astype(bool)):
+        np.testing.assert_allclose(sigmoid(a), 1 / (1 + np.exp(-1.0 * ints)), rtol=1e-14)
+        np.testing.assert_allclose(softplus(a), np.log1p(np.exp(1.0 * ints)), rtol=1e-14)
+    assert sigmoid(0) == 0.5 and softplus(0) == np.log(2)
+    np.testing.assert_allclose(bernoulli_nll(np.array([0.25, 0.5]), ints), np.log(2) + np.log1p(np.e) - 0.5, rtol=1e-14)
 
 
 def test_bernoulli_nll_is_scipys_for_binary_x(rng):
