@@ -15,11 +15,11 @@ import os
 
 import autograd.numpy as np
 import numpy as onp
-from common import options, positive, progress, run, streams, table
-from data import load
 from matplotlib.figure import Figure
 from scipy.spatial import cKDTree
 from scipy.special import digamma, logsumexp
+from support.common import options, positive, progress, run, streams, table
+from support.data import load
 
 from vae_np import (
     adam,

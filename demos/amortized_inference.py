@@ -11,10 +11,10 @@ import os
 from collections import deque
 
 import autograd.numpy as np
-import common
 import numpy as onp
 from matplotlib.figure import Figure
 from scipy import optimize
+from support import common
 
 from vae_np import (
     adam,

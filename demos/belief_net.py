@@ -16,11 +16,11 @@ import itertools
 import os
 
 import autograd.numpy as np
-import data
 import numpy as onp
-from common import options, positive, progress, run, streams, table
 from matplotlib.figure import Figure
 from scipy.special import expit, logsumexp
+from support import data
+from support.common import options, positive, progress, run, streams, table
 
 from vae_np import adam, dynamic, minibatches, train
 from vae_np.extensions.sbn import exact, generate, sbn, score_function

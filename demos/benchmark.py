@@ -20,9 +20,9 @@ import subprocess
 import sys
 import time
 
-import common
-from benchmark_peers import SYSTEMS, Shape
 from matplotlib.figure import Figure
+from support import common
+from support.peers import SYSTEMS, Shape
 
 FIRST = 10  # steps before the clock, after which the losses must agree; later, rounding tells the runs apart
 SHAPES = {"post: 784-256-2, batch 100": Shape(),

@@ -17,11 +17,11 @@ import math
 import os
 
 import autograd.numpy as np
-import data
 import numpy as onp
-from common import options, positive, progress, run, streams, table
 from matplotlib.figure import Figure
 from scipy.special import expit, logsumexp
+from support import data
+from support.common import options, positive, progress, run, streams, table
 
 from vae_np import adam, bernoulli_likelihood, dense, dynamic, evaluate, minibatches, relu, sequential, train, vae
 from vae_np.extensions.relaxed import categorical_log_ratio, categorical_posterior

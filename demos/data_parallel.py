@@ -20,11 +20,10 @@ import time
 import zlib
 
 import autograd.numpy as np
-import common
-import data
 import numpy as onp
 from matplotlib.figure import Figure
 from mnist import networks
+from support import common, data
 
 from vae_np import (
     bernoulli_likelihood,

@@ -13,10 +13,9 @@ and a density cannot be compared: compare within the two pairs.
 import os
 
 import autograd.numpy as np
-import common
-import data
 import numpy as onp
 from matplotlib.figure import Figure
+from support import common, data
 
 from vae_np import (
     Block,

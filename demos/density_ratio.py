@@ -13,8 +13,8 @@ import os
 
 import autograd.numpy as np
 import numpy as onp
-from common import options, progress, run, streams, table
 from matplotlib.figure import Figure
+from support.common import options, progress, run, streams, table
 
 from vae_np import Block, adam, dense, gaussian_kl, gaussian_log_ratio, sequential, tanh, train
 from vae_np.extensions.adversarial import critic, critic_loss, implicit_posterior, moments

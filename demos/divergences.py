@@ -16,11 +16,11 @@ import itertools
 import os
 
 import autograd.numpy as np
-import common
 import numpy as onp
 from matplotlib.figure import Figure
 from scipy.optimize import minimize
 from scipy.special import logsumexp
+from support import common
 
 from vae_np import (
     Block,

@@ -11,9 +11,9 @@ import os
 from collections import deque
 
 import autograd.numpy as np
-import common
 import numpy as onp
 from matplotlib.figure import Figure
+from support import common
 
 from vae_np import adam, constant, gaussian_nll, heads, train
 from vae_np.extensions.flows import flow_posterior, planar

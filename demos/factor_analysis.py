@@ -10,10 +10,10 @@ import os
 from collections import deque
 
 import autograd.numpy as np
-import common
 import numpy as onp
 from matplotlib.figure import Figure
 from scipy import linalg, stats
+from support import common
 
 from vae_np import adam, constant, dense, gaussian_likelihood, gaussian_posterior, heads, minibatches, train, vae
 

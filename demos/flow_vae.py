@@ -12,11 +12,10 @@ import sys
 import time
 
 import autograd.numpy as np
-import common
-import data
 import numpy as onp
 from matplotlib.figure import Figure
 from scipy.special import logsumexp
+from support import common, data
 
 from vae_np import (
     adam,

@@ -15,9 +15,9 @@ can bring it level with the pathwise one; with many latents it cannot.
 import os
 
 import autograd.numpy as np
-import common
 import numpy as onp
 from matplotlib.figure import Figure
+from support import common
 
 from vae_np import (
     Block,

@@ -15,16 +15,13 @@ import zlib
 from types import SimpleNamespace
 
 import autograd.numpy as np
-import common
-import data
-import mnist_figures
-import mnist_run
+from support import common, data, figures
+from support import run as runs
 
 from vae_np import (
     State,
     adam,
     bernoulli_likelihood,
-    checkpoint,
     dense,
     dynamic,
     evaluate,
@@ -41,6 +38,7 @@ from vae_np import (
     vae,
 )
 from vae_np.autodiff import leaves, paths
+from vae_np.tools import checkpoint
 
 
 def parser():
@@ -143,49 +141,49 @@ def fit(e, run, x_train, x_test, on_epoch):
 
 def main(arguments):
     path = os.path.join(arguments.out, "checkpoint.npz")
-    given = {key: value for key, value in vars(arguments).items() if key in mnist_run.OPTIONS}
-    saved = mnist_run.restore(path, given, parser()) if arguments.resume else {}
-    options = {**mnist_run.OPTIONS, **saved.get("options", {}), **given}
+    given = {key: value for key, value in vars(arguments).items() if key in runs.OPTIONS}
+    saved = runs.restore(path, given, parser()) if arguments.resume else {}
+    options = {**runs.OPTIONS, **saved.get("options", {}), **given}
     source = saved["data"]["path"] if saved else ""
     source = os.path.abspath(arguments.data) if "data" in arguments else source
     vars(arguments).update(options, data=source or "MNIST")  # as run.json shall have them
 
     x_train, _, x_test, y_test = data.load(source or None)
-    shape = mnist_figures.image_shape(x_train)
+    shape = figures.image_shape(x_train)
     x_train, x_test = (x.reshape(len(x), -1) for x in (x_train, x_test))
     e = experiment(options, x_train.shape[1])
     run = {"options": options, "step": 0, "params": e.params, "optimizer": e.optimizer.init(e.params),
            "data": {"path": source, "train": [*x_train.shape], "test": [*x_test.shape],
                     "crc32": zlib.crc32(x_test, zlib.crc32(x_train))},
            "streams": [rng.bit_generator.state for rng in e.streams], "history": [], "seconds": [],
-           "frames": [mnist_figures.frame(e.decoder, e.params["theta"], shape, 0)]}
+           "frames": [figures.frame(e.decoder, e.params["theta"], shape, 0)]}
     if saved:
-        mnist_run.check(path, saved, run, steps=-(-len(x_train) // options["batch_size"]))
-        mnist_run.set_streams(path, e.streams, saved["streams"])
+        runs.check(path, saved, run, steps=-(-len(x_train) // options["batch_size"]))
+        runs.set_streams(path, e.streams, saved["streams"])
         run = {**saved, "options": options}
     else:
-        mnist_run.keep(arguments.out)
-    mnist_run.save(arguments.out, run)
+        runs.keep(arguments.out)
+    runs.save(arguments.out, run)
     common.record(arguments)
     print(e.model)
 
     def on_epoch():
         epoch = len(run["history"])
         if epoch % (1 << max(0, epoch.bit_length() - 4)) == 0:  # often at the start, and rarer as less changes
-            run["frames"] = [*run["frames"], mnist_figures.frame(e.decoder, run["params"]["theta"], shape, epoch)]
-        mnist_run.save(arguments.out, run)
+            run["frames"] = [*run["frames"], figures.frame(e.decoder, run["params"]["theta"], shape, epoch)]
+        runs.save(arguments.out, run)
 
     try:
         fit(e, run, x_train, x_test, on_epoch)
     except KeyboardInterrupt:
         run = checkpoint.load(path)
-        mnist_run.write_history(arguments.out, run)  # the interrupt may have come between the two files
+        runs.write_history(arguments.out, run)  # the interrupt may have come between the two files
         print(f"\nstopped: {path} holds {len(run['history'])} epochs; --resume goes on", file=sys.stderr)
         sys.exit(130)
     except FloatingPointError as error:
         raise FloatingPointError(f"{error}; {path} holds the {len(run['history'])} epochs before") from None
     del x_train  # 47 MB that the figures' own needs would come on top of
-    mnist_figures.draw(arguments.out, e, run, x_test, y_test, shape)
+    figures.draw(arguments.out, e, run, x_test, y_test, shape)
     _, _, nelbo, nll, kl = run["history"][-1]
     print(f"-log p(x) <= {nelbo:.2f} nats = {nll:.2f} + {kl:.2f} for the test set; figures in {arguments.out}")
 

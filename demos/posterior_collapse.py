@@ -12,9 +12,9 @@ import os
 
 import autograd.numpy as np
 import numpy as onp
-from common import options, positive, progress, run, streams, table
-from data import load
 from matplotlib.figure import Figure
+from support.common import options, positive, progress, run, streams, table
+from support.data import load
 
 from vae_np import (
     Block,

@@ -14,10 +14,9 @@ import os
 import time
 
 import autograd.numpy as np
-import common
-import data
 import numpy as onp
 from matplotlib.figure import Figure
+from support import common, data
 
 from vae_np import (
     bernoulli_likelihood,

@@ -6,8 +6,8 @@ the transpose. Run demos/mnist.py first: python demos/to_torch.py results/mnist/
 
 import importlib.util
 
-import common
 import numpy as np
+from support import common
 
 
 def layers(arrays, part):
@@ -55,7 +55,7 @@ def compare(path, framework, build, nelbo):
     """The largest relative difference of the negative ELBO between vae_np's model and the one built from `path`."""
     import mnist
 
-    from vae_np import checkpoint
+    from vae_np.tools import checkpoint
 
     run = checkpoint.load(path)
     rng, (n_pixels, d) = np.random.default_rng(0), (run["data"]["train"][1], run["options"]["latent_dim"])

@@ -17,8 +17,8 @@ import os
 import autograd.numpy as np
 import numpy as onp
 from belief_net import SIDE, bars, show
-from common import options, positive, progress, run, streams, table
 from matplotlib.figure import Figure
+from support.common import options, positive, progress, run, streams, table
 
 from vae_np import adam, train, value_and_grad
 from vae_np.autodiff import leaves

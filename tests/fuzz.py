@@ -25,9 +25,9 @@ import numpy as np
 if __name__ == "__main__":
     sys.path[:0] = [str(Path(__file__).parent.parent), str(Path(__file__).parent.parent / "demos")]
 
-import data
+from support import data
 
-from vae_np import checkpoint
+from vae_np.tools import checkpoint
 
 KINDS = ("overwrite", "flip", "insert", "delete", "repeat", "cut", "number")
 NUMBERS = [b"\0" * 4, b"\xff" * 4, b"\x7f\xff\xff\xff", b"\x80\0\0\0", b"\0\0\xff\xff", b"\0\x01\0\0", b"\0\0\0\x01"]
@@ -143,9 +143,8 @@ class Fuzz:
     """The readers, each with a whole file that `run` breaks; all in one temporary folder."""
 
     def __init__(self, folder):
-        import common
         import mnist
-        import mnist_figures
+        from support import common, figures
 
         self.folder, arrays = Path(folder), images()
         self.readers = {"idx": self.read_idx, "idx.gz": self.read_idx, "gz of broken idx": self.read_idx,
@@ -156,7 +155,7 @@ class Fuzz:
         self.idx = idx(arrays["x_train"])
         self.npz = {f"{name}.npy": npy(array) for name, array in arrays.items()}
         self.main = lambda argv: common.run(mnist.main, mnist.parser(), argv)
-        mnist_figures.draw = lambda *arguments: None
+        figures.draw = lambda *arguments: None
         self.images = self.folder / "images.npz"
         self.images.write_bytes(zipped(self.npz))
         self.argv = ["--out", str(self.folder / "run"), "--epochs", "1"]

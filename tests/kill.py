@@ -21,15 +21,16 @@ import numpy as np
 if __name__ == "__main__":
     sys.path[:0] = [str(Path(__file__).parent.parent), str(Path(__file__).parent.parent / "demos")]
 
-from vae_np import checkpoint
+from vae_np.tools import checkpoint
 
 ROOT = Path(__file__).parent.parent
 # The main demo without its figures, which are drawn after the training and take longer than it.
 WITHOUT_FIGURES = f"""
 import sys
 sys.path[:0] = [{str(ROOT)!r}, {str(ROOT / "demos")!r}]
-import common, mnist, mnist_figures
-mnist_figures.draw = lambda *arguments: None
+import mnist
+from support import common, figures
+figures.draw = lambda *arguments: None
 common.run(mnist.main, mnist.parser())
 """
 UNSYNCED = "import os\nos.fsync = lambda descriptor: None\n"  # a killed process needs no sync, only a dying machine

@@ -17,7 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from kill import same
 
-from vae_np import adam, checkpoint, dense, heads, relu, sequential
+from vae_np import adam, dense, heads, relu, sequential
+from vae_np.tools import checkpoint
 
 NUMBERS = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=5))
 DTYPES = st.sampled_from(["f4", "f8", ">f4", "u1", "i8", "?", "c8", "f2"])
@@ -155,7 +156,7 @@ def test_a_missing_folder_is_named(folder):
 
 def test_killed_in_the_middle_of_writing_the_file_is_the_old_or_the_new_one(folder):
     path = folder / "killed.npz"
-    code = ("import sys, numpy as np\nfrom vae_np import checkpoint\nprint(flush=True)\n"
+    code = ("import sys, numpy as np\nfrom vae_np.tools import checkpoint\nprint(flush=True)\n"
             "for i in range(10**6): checkpoint.save(sys.argv[1], {'i': i, 'a': np.full(10**6, i, np.float32)})")
     for delay in (0.03, 0.08, 0.15):
         writer = subprocess.Popen([sys.executable, "-c", code, str(path)], stdout=subprocess.PIPE)

@@ -4,12 +4,12 @@ import gzip
 import os
 import tracemalloc
 
-import data
 import fuzz
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support import data
 from test_checkpoint import EDITS
 
 IDX_NAMES = {"x_train": "train-images-idx3-ubyte", "y_train": "train-labels-idx1-ubyte",

@@ -8,7 +8,7 @@ import pytest
 from test_one_page import build
 
 from vae_np import dense, elementwise, gaussian_log_ratio, gaussian_posterior, heads, sequential
-from vae_np.diagram import draw, trace
+from vae_np.tools.diagram import draw, trace
 
 
 @pytest.fixture
@@ -68,7 +68,7 @@ def test_it_is_drawn_with_every_label(graph, ending, shapes, tmp_path):
 
 
 def test_no_two_boxes_and_no_box_and_bend_overlap(graph):
-    from vae_np.diagram import _columns, _layers
+    from vae_np.tools.diagram import _columns, _layers
 
     depth = _layers(graph)
     column, _ = _columns(graph, depth)

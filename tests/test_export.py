@@ -6,7 +6,7 @@ import os
 import numpy as np
 import pytest
 
-from vae_np import checkpoint
+from vae_np.tools import checkpoint
 
 
 def needed(framework):

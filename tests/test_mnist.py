@@ -10,16 +10,15 @@ import types
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
-import common
 import fuzz
 import kill
 import mnist
-import mnist_figures
 import numpy as np
 import pytest
 from kill import assert_same_run
+from support import common, figures
 
-from vae_np import checkpoint, plots
+from vae_np.tools import checkpoint, plots
 
 FIGURES = ["nelbo.png", "latent_space.png", "manifold.png", "combined.png", "reconstructions.png", "samples.png",
            "manifold.gif", *(f"{name}.{ending}" for ending in ("png", "svg") for name in
@@ -42,13 +41,13 @@ def images(tmp_path_factory):
 @pytest.fixture
 def run(capsys, monkeypatch):
     """run(*argv, figures=False): the demo in this process, as (status, stdout, lines of stderr but the bar's)."""
-    def call(*argv, figures=False):
+    def call(*argv, drawn=False):
         with monkeypatch.context() as patch:
             patch.setattr(sys, "argv", ["mnist.py", *map(str, argv)])
             if os.fsync is SYNC:
                 patch.setattr(os, "fsync", lambda descriptor: None)  # the disk may take its time: not the tests
-            if not figures:
-                patch.setattr(mnist_figures, "draw", lambda *arguments: None)
+            if not drawn:
+                patch.setattr(figures, "draw", lambda *arguments: None)
             status = 0
             try:
                 common.run(mnist.main, mnist.parser(), [*map(str, argv)])
@@ -126,9 +125,9 @@ def test_figures_of_any_images_and_any_latent_space(run, tmp_path, monkeypatch, 
     monkeypatch.setattr(plots, "save", sketch)
     monkeypatch.setattr(plots, "animation", lambda path, draw, frames: draw(plots.Figure().subplots(), frames[-1]))
     if "--hidden" not in options:
-        monkeypatch.setattr(mnist_figures, "diagrams", lambda *arguments: None)
+        monkeypatch.setattr(figures, "diagrams", lambda *arguments: None)
     data = write_images(tmp_path / "a.npz", arrays)
-    result = run("--data", data, "--hidden", 3, "--epochs", 1, "--out", tmp_path / "out", *options, figures=True)
+    result = run("--data", data, "--hidden", 3, "--epochs", 1, "--out", tmp_path / "out", *options, drawn=True)
     assert result.status == 0 and result.err == [] and said in result.out, result
     assert set(FIGURES[:3]) <= set(files(tmp_path / "out"))
 
@@ -195,7 +194,7 @@ def test_ctrl_c_leaves_a_whole_checkpoint_and_history_to_go_on_from(run, small, 
     assert_same_run(tmp_path / "out", tmp_path / "whole")
 
 
-@pytest.mark.parametrize("owner, name", [(mnist.data, "load"), (mnist, "experiment"), (mnist_figures, "frame")])
+@pytest.mark.parametrize("owner, name", [(mnist.data, "load"), (mnist, "experiment"), (figures, "frame")])
 def test_ctrl_c_before_training_says_so_in_one_line(run, small, monkeypatch, owner, name):
     def interrupted(*arguments):
         raise KeyboardInterrupt
@@ -207,7 +206,7 @@ def test_ctrl_c_before_training_says_so_in_one_line(run, small, monkeypatch, own
 
 def test_ctrl_c_between_checkpoint_and_history_brings_both_in_line(run, small, tmp_path, monkeypatch):
     run(*small, "--epochs", 3, "--out", tmp_path / "whole")
-    write, calls = mnist.mnist_run.write_history, []
+    write, calls = mnist.runs.write_history, []
 
     def interrupted(folder, saved):
         calls.append(1)
@@ -216,7 +215,7 @@ def test_ctrl_c_between_checkpoint_and_history_brings_both_in_line(run, small, t
         write(folder, saved)
 
     with monkeypatch.context() as patch:
-        patch.setattr(mnist.mnist_run, "write_history", interrupted)
+        patch.setattr(mnist.runs, "write_history", interrupted)
         assert run(*small, "--epochs", 3).status == 130
     assert len(kill.history(tmp_path / "out")) == 1 + 2
     assert run("--out", tmp_path / "out", "--resume").status == 0

@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 from scipy.stats import norm
 
-from vae_np import plots
+from vae_np.tools import plots
 
 
 def test_the_grid_is_even_in_probability_with_z2_upward():

@@ -10,9 +10,9 @@ import pytest
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 CORE = sorted(glob.glob(os.path.join(ROOT, "vae_np", "*.py")))
+TOOLS = sorted(glob.glob(os.path.join(ROOT, "vae_np", "tools", "*.py")))
 ROOMS = sorted(glob.glob(os.path.join(ROOT, "vae_np", "extensions", "*.py")))
 ALLOWED = {"numpy", "autograd", "scipy", "vae_np"}
-DRAWS = {"plots.py", "diagram.py"}
 
 
 def imports(path):
@@ -30,11 +30,16 @@ def name(path):
 
 
 @pytest.mark.parametrize("path", CORE, ids=name)
-def test_the_core_imports_no_extension_and_matplotlib_only_to_draw(path):
-    allowed = ALLOWED | ({"matplotlib"} if os.path.basename(path) in DRAWS else set())
+def test_the_root_imports_neither_extensions_nor_tools(path):
     for module in imports(path):
-        top = module.split(".")[0]
-        assert top in allowed or top in sys.stdlib_module_names, module
+        assert module.split(".")[0] in ALLOWED | sys.stdlib_module_names, module
+        assert not module.startswith(("vae_np.extensions", "vae_np.tools")), module
+
+
+@pytest.mark.parametrize("path", TOOLS, ids=name)
+def test_tools_import_the_root_and_what_draws(path):
+    for module in imports(path):
+        assert module.split(".")[0] in ALLOWED | {"matplotlib"} | sys.stdlib_module_names, module
         assert not module.startswith("vae_np.extensions"), module
 
 
@@ -46,11 +51,12 @@ def test_a_room_imports_the_core_alone_or_says_why_not(path):
         assert module.split(".")[0] in ALLOWED or module.split(".")[0] in sys.stdlib_module_names, module
         if module.startswith("vae_np.extensions."):
             assert module.split(".")[2] in docstring, f"{name(path)} imports {module}: its docstring must say why"
-        assert module not in ("vae_np.plots", "vae_np.diagram")
+        assert not module.startswith("vae_np.tools"), module
 
 
-def test_importing_the_package_imports_no_matplotlib_and_no_extension():
-    code = "import sys, vae_np; print([m for m in sys.modules if 'matplotlib' in m or 'vae_np.ext' in m])"
+def test_importing_the_package_imports_no_matplotlib_no_extension_and_no_tool():
+    code = "import sys, vae_np; " \
+        "print([m for m in sys.modules if m.startswith(('matplotlib', 'vae_np.ext', 'vae_np.tool'))])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT).stdout.strip() == "[]"
 
 
@@ -61,7 +67,7 @@ def test_everything_public_is_documented():
         assert getattr(vae_np, key).__doc__, key
 
 
-@pytest.mark.parametrize("path", CORE + ROOMS, ids=name)
+@pytest.mark.parametrize("path", CORE + TOOLS + ROOMS, ids=name)
 def test_no_clipping_no_pickle_no_global_randomness(path):
     with open(path, encoding="utf-8") as file:
         text = file.read()

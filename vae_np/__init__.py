@@ -3,16 +3,15 @@
 from vae_np.layers import Block, constant, dense, elementwise, heads, relu, sequential, summary, tanh
 from vae_np.densities import bernoulli_nll, gaussian_kl, gaussian_log_ratio, gaussian_nll, location_scale
 from vae_np.densities import categorical_nll, poisson_nll
-from vae_np.vae import bernoulli_likelihood, gaussian_likelihood, gaussian_posterior, vae
-from vae_np.vae import categorical_likelihood, poisson_likelihood
+from vae_np.models import bernoulli_likelihood, gaussian_likelihood, gaussian_posterior, vae
+from vae_np.models import categorical_likelihood, poisson_likelihood
 from vae_np.autodiff import astype, value_and_grad
 from vae_np.optimizers import adam, rmsprop
 from vae_np.training import State, dynamic, evaluate, gaussian_noise, gray, minibatches, threshold, train
 from vae_np.evaluation import active_units, kl_by_dimension, log_likelihood, posterior_moments
-from vae_np import checkpoint
 
 __all__ = ["Block", "State", "active_units", "adam", "astype", "bernoulli_likelihood", "bernoulli_nll",
-           "categorical_likelihood", "categorical_nll", "checkpoint", "constant", "dense", "dynamic", "elementwise",
+           "categorical_likelihood", "categorical_nll", "constant", "dense", "dynamic", "elementwise",
            "evaluate", "gaussian_kl", "gaussian_likelihood", "gaussian_log_ratio", "gaussian_nll", "gaussian_noise",
            "gaussian_posterior", "gray", "heads", "kl_by_dimension", "location_scale", "log_likelihood",
            "minibatches", "poisson_likelihood", "poisson_nll", "posterior_moments", "relu", "rmsprop", "sequential",

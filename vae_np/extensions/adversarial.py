@@ -13,8 +13,8 @@ from autograd.tracer import getval
 from vae_np.autodiff import defvjp, leaves, primitive, rebuild, unbroadcast
 from vae_np.densities import bernoulli_nll, gaussian_log_ratio
 from vae_np.layers import Block, sequential
+from vae_np.models import vae
 from vae_np.training import train
-from vae_np.vae import vae
 
 
 def constant(nest):

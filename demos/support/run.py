@@ -10,8 +10,8 @@ import shutil
 
 import numpy as np
 
-from vae_np import checkpoint
 from vae_np.autodiff import leaves, paths, rebuild
+from vae_np.tools import checkpoint
 
 NAMES = ("options", "data", "step", "params", "optimizer", "streams", "history", "seconds", "frames")
 OPTIONS = {"epochs": 50, "latent_dim": 2, "hidden": [256], "batch_size": 100, "samples": 1, "optimizer": "rmsprop",

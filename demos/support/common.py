@@ -12,7 +12,7 @@ from importlib.metadata import version
 import numpy as np
 from tqdm import tqdm
 
-from vae_np.checkpoint import write_atomically
+from vae_np.tools.checkpoint import write_atomically
 
 
 class Parser(argparse.ArgumentParser):

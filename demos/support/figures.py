@@ -5,8 +5,9 @@ import os
 
 import numpy as np
 
-from vae_np import diagram, gaussian_kl, gray, location_scale, plots
+from vae_np import gaussian_kl, gray, location_scale
 from vae_np.densities import sigmoid
+from vae_np.tools import diagram, plots
 
 SIDE = 15
 

@@ -14,9 +14,9 @@ import zlib
 
 import numpy as np
 
-from vae_np.checkpoint import DEFLATE, read_bytes, read_npz
+from vae_np.tools.checkpoint import DEFLATE, read_bytes, read_npz
 
-MNIST = os.path.join(os.path.dirname(os.path.abspath(__file__)), "mnist")
+MNIST = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "mnist")
 MD5 = {"x_train": "6bbc9ace898e44ae57da46a324031adb", "y_train": "a25bea736e30d166cdddb491f175f624",
        "x_test": "2646ac647ad5339dbf082846283269ea", "y_test": "27ae3e4e09519cfbb04c329615203637"}
 NAMES = {"x_train": r"train.*images", "y_train": r"train.*labels",

@@ -7,7 +7,6 @@ same loss after the same steps: a wrong program cannot win.
 import os
 import sys
 from functools import partial
-from importlib import import_module
 from typing import NamedTuple
 
 import numpy as np
@@ -144,12 +143,11 @@ def _derivatives_by_autograd(v, kl, rule, differentiate):
     """Dense layer, NLL, KL and location-scale in autograd's operations, derivatives and all."""
     import autograd.numpy as np
 
-    from vae_np import layers
+    from vae_np import layers, models
 
-    vae = import_module("vae_np.vae")  # the package's own `vae` is the function
     layers.affine = lambda x, W, b: np.dot(x, W) + b
-    vae.bernoulli_nll = lambda x, l: np.sum(np.maximum(l, 0) - x * l + np.log1p(np.exp(-np.abs(l))), axis=-1)
-    vae.location_scale = lambda mu, log_var, eps: mu + np.exp(0.5 * log_var) * eps
+    models.bernoulli_nll = lambda x, l: np.sum(np.maximum(l, 0) - x * l + np.log1p(np.exp(-np.abs(l))), axis=-1)
+    models.location_scale = lambda mu, log_var, eps: mu + np.exp(0.5 * log_var) * eps
     return lambda mu, l: -0.5 * np.sum(1 + l - mu**2 - np.exp(l), axis=-1), rule, differentiate
 
 
@@ -157,7 +155,9 @@ def _nll_by_logaddexp(v, kl, rule, differentiate):
     """The Bernoulli NLL with numpy's log(e^0 + e^l), by autograd."""
     import autograd.numpy as np
 
-    import_module("vae_np.vae").bernoulli_nll = lambda x, l: np.sum(np.logaddexp(np.zeros_like(l), l) - x * l, axis=-1)
+    from vae_np import models
+
+    models.bernoulli_nll = lambda x, l: np.sum(np.logaddexp(np.zeros_like(l), l) - x * l, axis=-1)
     return kl, rule, differentiate
 
 

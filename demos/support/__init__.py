@@ -1,0 +1,1 @@
+"""What the demos share. Not for reading first: begin with `demos/mnist.py`."""
