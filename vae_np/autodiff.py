@@ -1,182 +1,139 @@
 """Reverse-mode differentiation of a loss with respect to a nest of parameters: what autograd does, in a page.
 
-Running the loss on *boxes* records a graph: one node for each operation, holding the function that takes the gradient
-of the output back to the inputs (its vector-Jacobian product). Walking that graph from the loss to the parameters,
-adding where paths meet, is the whole of backpropagation.
+Running the loss on *boxes* records a graph: one node for each operation, holding the function that
+takes the gradient of the output back to the inputs (its vector-Jacobian product, vjp). Walking that
+graph from the loss to the parameters, adding where paths meet, is the whole of backpropagation.
 """
 
 import functools
 import inspect
 
+import autograd.numpy as np
 import numpy as onp
-from autograd.core import VJPNode, add_outgrads
-from autograd.core import defvjp as _defvjp
-from autograd.tracer import box_types, getval, isbox, new_box, notrace_primitives, trace_stack
-from autograd.tracer import primitive as _primitive
+from autograd.core import VJPNode, add_outgrads, make_vjp
+from autograd.extend import defjvp, defvjp, primitive, vspace
+from autograd.tracer import getval, isbox, new_box, trace_stack
+from autograd.util import toposort
 
-# Freeing one block just under glibc's 32 MB ceiling raises the size from which malloc maps and unmaps pages: the
-# temporaries of a step are then reused instead of being faulted in anew. The second block lies where they will, and
-# numpy asks for huge pages there. A step of the post's model takes 0.42 of the time (demos/benchmark.py --tricks).
-for _ in range(2):
-    _block = onp.empty((32 << 20) - (64 << 10), onp.uint8)
-    del _block
-
-
-def leaves(nest):
-    """The arrays of a nest of dicts, lists and tuples, in a fixed order (dictionaries by sorted key)."""
-    found = []
-    _collect(nest, found)
-    return found
-
-
-def _collect(nest, found):
-    if isinstance(nest, dict):
-        for key in sorted(nest):
-            _collect(nest[key], found)
-    elif isinstance(nest, (list, tuple)):
-        for child in nest:
-            _collect(child, found)
-    else:
-        found.append(nest)
-
-
-def paths(nest, prefix=""):
-    """Where each of `leaves(nest)` stands, as text: `phi.0.W`."""
-    if isinstance(nest, dict):
-        children = [(key, nest[key]) for key in sorted(nest)]
-    elif isinstance(nest, (list, tuple)):
-        children = enumerate(nest)
-    else:
-        return [prefix]
-    return [path for key, child in children for path in paths(child, f"{prefix}.{key}" if prefix else str(key))]
-
-
-def rebuild(nest, new_leaves):
-    """A nest of the same form as `nest`, holding `new_leaves` in the order of `leaves`."""
-    return _build(nest, iter(new_leaves))
-
-
-def _build(nest, remaining):
-    # Not inside `rebuild`: a closure that calls itself is a cycle of references, and would keep the leaves, and behind
-    # them the whole graph of a step, until Python's collector comes by: half as much memory again (0.68).
-    if not isinstance(nest, (dict, list, tuple)):
-        return next(remaining)
-    if isinstance(nest, dict):
-        built = dict.fromkeys(nest)  # in the nest's own order, filled in the order of `leaves`
-        for key in sorted(nest):
-            built[key] = _build(nest[key], remaining)
-        return built
-    children = [_build(child, remaining) for child in nest]
-    return type(nest)(*children) if hasattr(nest, "_fields") else type(nest)(children)
-
-
-def astype(nest, dtype):
-    """The nest with every array cast: `astype(params, np.float64)` before a gradient check."""
-    return rebuild(nest, [onp.asarray(leaf, dtype) for leaf in leaves(nest)])
-
-
-def primitive(fun):
-    """One formula as one node of the graph; its derivative follows with `defvjp`. Arguments may be named."""
-    traced, signature = _primitive(fun), inspect.signature(fun)
-
-    @functools.wraps(fun)
-    def call(*args, **kwargs):
-        if kwargs:
-            args = signature.bind(*args, **kwargs).args  # autograd traces positional arguments only
-        values, argnums, parents, trace = list(args), [], [], None
-        for i, arg in enumerate(args):
-            if type(arg) in box_types:
-                if type(arg._node) is not Node or trace not in (None, arg._trace):
-                    return traced(*args)  # several traces at once, or another's: autograd knows what to do
-                values[i], trace = arg._value, arg._trace
-                argnums.append(i)
-                parents.append(arg._node)
-        if trace is None:
-            return fun(*args)
-        answer = (call if trace else fun)(*values)  # inside no other trace, there is nothing more to unbox
-        return new_box(answer, trace, Node(answer, traced, values, {}, argnums, parents))
-
-    call.traced = traced
-    return call
-
-
-def defvjp(fun, *vjps, argnums=None):
-    """vjps[i](answer, *args)(g) = g · ∂answer/∂args[i], for a `primitive`. None: constant in that argument."""
-    _defvjp(fun.traced, *vjps, **({} if argnums is None else {"argnums": argnums}))
-
-
-def unbroadcast(g, shape):
-    """Sum the gradient of a broadcast array back to the array's own shape."""
-    if g.shape == shape:
-        return g
-    g = g.sum(axis=tuple(range(g.ndim - len(shape))))
-    return g.sum(axis=tuple(i for i, size in enumerate(shape) if size == 1), keepdims=True)
-
-
-class Node(VJPNode):
-    """A node that remembers its value's dtype, which its gradient will have too, and its tape.
-
-    The tape lists all nodes of the graph in the order of their making, so that none stands before its parents.
-    """
-
-    __slots__ = ["dtype", "tape"]
-
-    def __init__(self, value, fun, args, kwargs, argnums, parents):
-        super().__init__(value, fun, args, kwargs, argnums, parents)
-        self.dtype, self.tape = value.dtype, parents[0].tape
-        self.tape.append(self)
-
-    def initialize_root(self, dtype, tape):
-        self.dtype, self.tape = dtype, tape
-
-
-notrace_primitives[Node] = notrace_primitives[VJPNode]  # comparisons, shapes: not differentiable, not recorded
-
-
-def backward(end):
-    """∂end/∂root for every root of the graph that ends in `end`, a scalar: {root: gradient}. Uses the tape up."""
-    gradients = {end: (onp.ones((), end.dtype), False)}
-    while end.tape:
-        node = end.tape.pop()
-        if node in gradients:
-            for parent, g in zip(node.parents, node.vjp(_cast(gradients.pop(node)[0], node.dtype))):
-                gradients[parent] = add_outgrads(gradients.get(parent), g)
-    return {root: _cast(g, root.dtype) for root, (g, _) in gradients.items()}
-
-
-def _cast(g, dtype):
-    return g if g.dtype == dtype else g.astype(dtype)  # np.mean's derivative, for one, makes float64 of float32
+from vae_np import checks
+from vae_np.nests import leaves, paths, rebuild
 
 
 def value_and_grad(loss):
-    """(params, *args) ↦ loss(params, *args), ∇_params loss: the gradient a nest of params' own form, shapes and dtypes.
+    """(params, *args) ↦ loss(params, *args), ∇ loss: a nest of params' own form, shapes and dtypes.
 
-    loss: returns a scalar, or a pair (scalar, extra) whose second part is handed on without being differentiated; the
-    value is then that pair, of plain arrays. Raises ValueError where the loss is not a scalar or a parameter no float.
-    Each leaf is a root of its own: autograd's gradient of a container would add a whole container of zeros for each,
-    and a step of the post's model take half as long again (0.69).
+    loss: returns a scalar, or a pair (scalar, extra) whose second part is handed on without being
+    differentiated; the value is then that pair. Each array is a root of its own: for a container,
+    autograd would add a whole container of zeros for each, and a step take half as long again (0.69).
+    Raises ValueError where the loss is not a scalar or a parameter no float.
     """
 
     def differentiate(params, *args):
         arrays = [leaf if isbox(leaf) else onp.asarray(leaf) for leaf in leaves(params)]
-        for i, array in enumerate(arrays):
-            if array.dtype.kind != "f":
-                raise ValueError(f"parameter {paths(params)[i]} has dtype {array.dtype}: expected a float")
-        tape = []
-        roots = [Node.new_root(array.dtype, tape) for array in arrays]
+        checks.parameters(arrays, paths(params))
+        roots = [VJPNode.new_root() for _ in arrays]
         with trace_stack.new_trace() as trace:
             boxes = [new_box(array, trace, root) for array, root in zip(arrays, roots)]
             output = loss(rebuild(params, boxes), *args)
+        mine = lambda a: isbox(a) and a._trace == trace
         value = output[0] if isinstance(output, tuple) else output
-        if value is None:
-            raise ValueError("the loss returned None: expected a scalar; is its return missing?")
-        if onp.shape(getval(value)) != ():
-            raise ValueError(f"the loss has shape {value.shape}: expected a scalar, such as its mean over the data")
-        depends = isbox(value) and value._trace == trace
-        gradients = backward(value._node) if depends else {}
-        plain = rebuild(output, [leaf._value if isbox(leaf) and leaf._trace == trace else leaf
-                                 for leaf in leaves(output)])
-        return plain, rebuild(params, [gradients[root] if root in gradients else onp.zeros_like(array)
+        checks.scalar(value)
+        gradient = backward(value._node) if mine(value) else {}
+        plain = rebuild(output, [leaf._value if mine(leaf) else leaf for leaf in leaves(output)])
+        return plain, rebuild(params, [cast(gradient[root], array.dtype) if root in gradient
+                                       else onp.zeros_like(getval(array))
                                        for root, array in zip(roots, arrays)])
 
     return differentiate
+
+
+def backward(end):
+    """{root: ∂end/∂root} of the graph that ends in `end`, a scalar. Uses the graph up."""
+    gradient = {end: (onp.ones(()), False)}  # the flag: an array that may be added to in place
+    for node in toposort(end):  # the loss first, each node after all that use it
+        if node.parents:
+            g, _ = gradient.pop(node)
+            for parent, part in zip(node.parents, node.vjp(g)):
+                gradient[parent] = add_outgrads(gradient.get(parent), part)
+            node.vjp = None  # frees the activations that it holds, for the next step to reuse
+    return {root: g for root, (g, _) in gradient.items()}
+
+
+def formula(like, summed=False):
+    """A formula as one node of the graph, its derivative by hand under it: `f.derivatives(x=…)`.
+
+    like: the argument whose dtype the others are cast to; integers become floats. summed: whether it
+    sums over the last axis. A derivative takes g = ∂loss/∂f, with that axis given back, and the
+    arguments; what was broadcast is summed here. Written with autograd's functions, it can be
+    differentiated again.
+    """
+
+    def decorate(fun):
+        signature = inspect.signature(fun)
+        names = [p.name for p in signature.parameters.values() if p.default is p.empty]
+
+        def floats(args):
+            args = [checks.number(fun.__name__, key, a) for key, a in zip(names, args)]
+            dtypes = [a.dtype for a in (args[names.index(like)], *args)
+                      if hasattr(a, "dtype") and a.dtype.kind == "f"]
+            return [cast(a, dtypes[0] if dtypes else onp.dtype(float)) for a in args]
+
+        traced = primitive(functools.wraps(fun)(lambda *args: fun(*floats(args))))
+
+        @functools.wraps(fun)
+        def call(*args, **kwargs):
+            args = signature.bind(*args, **kwargs).args if kwargs else args
+            return traced(*args[:len(names)])  # an argument with a default is one that is not used
+
+        def backwards(i, line):
+            def vjp(out, *args):
+                def pull(g):
+                    a = floats(args)
+                    g = cast(g, a[0].dtype)
+                    if summed:
+                        g = np.expand_dims(g, -1)
+                        if () in map(np.shape, a):  # a scalar stands for all d entries
+                            g = g * onp.ones(max(map(np.shape, a), key=len)[-1:], g.dtype)
+                    return unbroadcast(line(g, *a), np.shape(a[i]))
+                return pull
+            return vjp
+
+        def forwards(vjp):  # a vjp is linear in g: its own vjp is the Jacobian-vector product
+            return lambda t, out, *args: make_vjp(vjp(out, *args), vspace(out).zeros())[0](t)
+
+        def derivatives(**lines):
+            vjps = [backwards(i, lines.get(name, checks.constant(fun.__name__, name)))
+                    for i, name in enumerate(names)]
+            defvjp(traced, *vjps)
+            defjvp(traced, *map(forwards, vjps))
+
+        call.derivatives = derivatives
+        return call
+
+    return decorate
+
+
+def cast(a, dtype):
+    """a with another dtype, if it has not that one already. autograd's own operations may hand back
+    a float64 gradient of a float32 array, `np.mean` for one."""
+    a = a if isbox(a) else onp.asarray(a)
+    return a if a.dtype == dtype else a.astype(dtype)
+
+
+def floating(a):
+    """a as an array of floats: integers become float64."""
+    a = a if isbox(a) else onp.asarray(a)
+    return a if a.dtype.kind == "f" else a.astype(float)
+
+
+def unbroadcast(g, shape):
+    """Sum the gradient of a broadcast array back to the array's own shape."""
+    if np.shape(g) == shape:
+        return g
+    g = np.sum(g, axis=tuple(range(np.ndim(g) - len(shape))))
+    return np.sum(g, axis=tuple(i for i, size in enumerate(shape) if size == 1), keepdims=True)
+
+
+def stop_gradient(nest):
+    """The nest's arrays without what recorded them: the same values, constants to every gradient."""
+    return rebuild(nest, [getval(leaf) for leaf in leaves(nest)])
