@@ -21,6 +21,8 @@ from vae_np import (
     location_scale,
     relu,
     sequential,
+    sigmoid,
+    softplus,
     tanh,
     vae,
 )
@@ -32,6 +34,11 @@ N, D, K = 3, 4, 2
 def weighted(f, weights):
     """A scalar that weighs every entry of f differently, so that no two of them can be exchanged unseen."""
     return lambda p: np.sum(weights * f(p))
+
+
+def bernoulli_of(f):
+    """f with its first argument between 0 and 1, where it must lie."""
+    return lambda x, logits: f(0.5 + 0.4 * np.tanh(x), logits)
 
 
 @pytest.fixture
@@ -49,8 +56,10 @@ def formula(name, f, shapes, out):
     formula("dense, one vector", affine, [(D,), (D, 5), (5,)], (5,)),
     formula("relu", lambda x: relu.apply((), x), [(N, D)], (N, D)),
     formula("tanh", lambda x: tanh.apply((), x), [(N, D)], (N, D)),
-    formula("Bernoulli NLL", bernoulli_nll, [(N, D), (N, D)], (N,)),
-    formula("Bernoulli NLL, k samples", bernoulli_nll, [(N, D), (K, N, D)], (K, N)),
+    formula("sigmoid", sigmoid, [(N, D)], (N, D)),
+    formula("softplus", softplus, [(N, D)], (N, D)),
+    formula("Bernoulli NLL", bernoulli_of(bernoulli_nll), [(N, D), (N, D)], (N,)),
+    formula("Bernoulli NLL, k samples", bernoulli_of(bernoulli_nll), [(N, D), (K, N, D)], (K, N)),
     formula("Gaussian NLL", gaussian_nll, [(N, D), (N, D), (N, D)], (N,)),
     formula("Gaussian NLL, k samples, one variance a feature", gaussian_nll, [(N, D), (K, N, D), (D,)], (K, N)),
     formula("Gaussian NLL, scalar mean and variance", gaussian_nll, [(N, D), (), ()], (N,)),
