@@ -11,7 +11,8 @@ from checkers import assert_gradient
 from test_one_page import build
 
 from vae_np import adam, astype, bernoulli_nll, gaussian_kl, tanh, value_and_grad
-from vae_np.autodiff import leaves, paths, rebuild, unbroadcast
+from vae_np.autodiff import unbroadcast
+from vae_np.nests import leaves, paths, rebuild
 
 Pair = namedtuple("Pair", "a b")
 
@@ -123,7 +124,7 @@ def test_formulas_work_under_autograds_own_grad(rng):
 @pytest.mark.parametrize("loss, params, message", [
     (lambda p: None, {"a": onp.ones(3)}, "the loss returned None"),
     (lambda p: p["a"] * 2, {"a": onp.ones(3)}, r"the loss has shape \(3,\): expected a scalar"),
-    (lambda p: np.sum(p["b"][0]), {"b": [onp.arange(3)]}, "parameter b.0 has dtype int64: expected a float"),
+    (lambda p: np.sum(p["b"][0]), {"b": [onp.arange(3)]}, "parameter b.0 has dtype int64: expected floats"),
 ])
 def test_bad_input(loss, params, message):
     with pytest.raises(ValueError, match=message):

@@ -28,6 +28,11 @@ from vae_np import (
 from vae_np.evaluation import active_units, chunk_rows, kl_by_dimension, log_likelihood, posterior_moments
 
 
+def nelbo(f):
+    """A model whose log-weights are −f."""
+    return Block(None, f, log_weight=lambda params, x, eps: -f(params, x, eps))
+
+
 def noise(d, seed=0):
     return gaussian_noise(np.random.default_rng(seed), d)
 
@@ -53,7 +58,7 @@ def test_chunks_change_nothing(k, rng):
     small = Small(2, rng)
     x = (rng.random((11, 5)) < 0.5).astype(float)
     eps = noise(2)(11 * k).reshape(11, k, 2).swapaxes(0, 1)  # datum i: the i-th k rows of the stream
-    expected = logsumexp(-small.model.apply(small.params, x, eps), axis=0) - np.log(k)
+    expected = logsumexp(small.model.log_weight(small.params, x, eps), axis=0) - np.log(k)
     for rows in (1, 4, 5, 6, 7, 24, 10_000):
         found = log_likelihood(small.model, small.params, x, noise(2), k=k, rows=rows)
         np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12)
@@ -69,20 +74,20 @@ def test_float32_agrees_with_float64(rng):
 
 @pytest.mark.parametrize("offset", [-1e5, 1e5])
 def test_far_weights_do_not_overflow(offset):
-    model = Block(None, lambda params, x, eps: offset + eps[..., 0] * 0 + np.arange(len(eps))[:, None])
+    model = nelbo(lambda params, x, eps: offset + eps[..., 0] * 0 + np.arange(len(eps))[:, None])
     found = log_likelihood(model, [], np.zeros((3, 2)), noise(1), k=3, rows=5)
     np.testing.assert_allclose(found, -offset + np.log((1 + np.exp(-1) + np.exp(-2)) / 3), rtol=1e-14)
 
 
 def test_single_precision_weights_are_added_up_in_double():
     weights = np.random.default_rng(0).uniform(-110, -90, (4000, 1)).astype(np.float32)
-    model = Block(None, lambda params, x, eps: -weights[:len(eps)])
+    model = nelbo(lambda params, x, eps: -weights[:len(eps)])
     found = log_likelihood(model, [], np.zeros((1, 2)), noise(1), k=4000, rows=4000)
     np.testing.assert_allclose(found, logsumexp(weights[:, 0].astype(float)) - np.log(4000), rtol=0, atol=1e-12)
 
 
 def test_weights_of_zero():
-    model = Block(None, lambda params, x, eps: np.full(eps.shape[:-1], np.inf))
+    model = nelbo(lambda params, x, eps: np.full(eps.shape[:-1], np.inf))
     assert np.all(log_likelihood(model, [], np.zeros((2, 2)), noise(1), k=6, rows=4) == -np.inf)
 
 
@@ -94,14 +99,14 @@ def test_progress_sees_every_step():
             seen.append((i + 1, total))
             yield step
 
-    model = Block(None, lambda params, x, eps: eps[..., 0])
+    model = nelbo(lambda params, x, eps: eps[..., 0])
     log_likelihood(model, [], np.zeros((7, 2)), noise(1), k=4, rows=8, progress=progress)
     assert seen == [(1, 4), (2, 4), (3, 4), (4, 4)]
 
 
 def test_the_default_is_the_papers_5000_samples():
     drawn = []
-    model = Block(None, lambda params, x, eps: eps[..., 0])
+    model = nelbo(lambda params, x, eps: eps[..., 0])
     log_likelihood(model, [], np.zeros((2, 3)), lambda m: drawn.append(m) or np.zeros((m, 1)))
     assert sum(drawn) == 2 * 5000
 
@@ -174,7 +179,7 @@ def test_bad_input_is_refused(rng):
     with pytest.raises(ValueError, match="chunks of 0 rows"):
         log_likelihood(model, params, x, noise(2), k=2, rows=0)
     with pytest.raises(ValueError, match=r"the model returned \(3,\) for 2 samples of 3 data"):
-        log_likelihood(Block(None, lambda params, x, eps: np.zeros(len(x))), [], x, noise(2), k=2)
+        log_likelihood(nelbo(lambda params, x, eps: np.zeros(len(x))), [], x, noise(2), k=2)
     for wrong in (np.zeros(3), np.zeros((0, 2)), np.zeros((3, 2, 1)), np.zeros((1, 2))):
         with pytest.raises(ValueError, match="active_units: .*expected"):
             active_units(wrong)

@@ -99,7 +99,7 @@ def test_a_divergence_of_ones_own(rng):
     """β-VAE and a prior of another variance, each a function handed in."""
     x, eps, phi = rng.random((N, D)), rng.standard_normal((N, LATENT)), ENCODER.init(rng)
     _, plain = gaussian_posterior(ENCODER).apply(phi, x, eps)
-    weighted = lambda mu, log_var, beta=4: beta * gaussian_kl(mu, log_var)
+    weighted = lambda mu, log_var, z: 4 * gaussian_kl(mu, log_var)
     _, beta = gaussian_posterior(ENCODER, kl=weighted).apply(phi, x, eps)
     onp.testing.assert_allclose(beta, 4 * plain)
     z, square = gaussian_posterior(ENCODER, kl=lambda mu, log_var, z: np.sum(z**2, axis=-1)).apply(phi, x, eps)

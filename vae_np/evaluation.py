@@ -6,63 +6,56 @@ The figures of a paper are means over the test set of `log_likelihood`, with k =
 import numpy as np
 from scipy.special import logsumexp
 
-from vae_np.autodiff import leaves
+from vae_np import checks
 from vae_np.densities import gaussian_kl
+from vae_np.nests import leaves
 
 # Memory for one chunk of decoder passes. Smaller chunks fit the cache, larger ones need fewer calls.
 CHUNK_BYTES = 16 << 20
-ARRAYS = 8  # as large as the widest layer, alive at once in a chunk: activations and the temporaries of a density
+ARRAYS = 8  # as large as the widest layer, alive at once in a chunk: activations and temporaries
 
 
 def chunk_rows(params, width):
-    """How many rows (samples × data) may go through the network at once: the widest layer decides, not the user."""
-    shapes = [np.shape(leaf) for leaf in leaves(params)]
-    widest = max([width, *(size for shape in shapes for size in shape)])
+    """How many rows (samples × data) may go through the network at once: the widest layer decides."""
+    widest = max([width, *(size for leaf in leaves(params) for size in np.shape(leaf))])
     itemsize = max([4, *(np.asarray(leaf).dtype.itemsize for leaf in leaves(params))])
     return max(1, CHUNK_BYTES // (ARRAYS * itemsize * widest))
 
 
 def log_likelihood(model, params, x, noise, k=5000, progress=lambda steps, total: steps, rows=None):
-    """log p(x) ≈ log{1/k Σ_i w_i}, w_i = p(x, z_i) / q(z_i|x), z_i ~ q, for each datum. Returns (n,), float64, nats.
+    """log p(x) ≈ log{1/k Σ_i w_i}, w_i = p(x, z_i) / q(z_i|x), z_i ~ q, for each datum: (n,), float64, nats.
 
-    model: its −apply must be the log-weight of each sample, so `gaussian_posterior(encoder, kl=gaussian_log_ratio)`;
-    the parameters trained with the closed-form KL fit that model too. x: (n, D), floats. noise: m ↦ ε (m, d), such as
-    `gaussian_noise(rng, d)`; datum i uses the i-th k rows of the stream, whatever the chunks. progress: wraps the steps
-    of the loop, given their number. rows: of a chunk; by default what `chunk_rows` allows, so that memory is bounded.
-    The mean lies below log p(x), and rises to it with k. Raises ValueError for other shapes or k < 1.
+    model: has a log_weight, as `vae(...)` of a Gaussian posterior. x: (n, D). noise: m ↦ ε (m, d),
+    such as `gaussian_noise(rng, d)`; datum i uses the i-th k rows of the stream, whatever the chunks.
+    progress: wraps the steps of the loop, given their number. rows: of a chunk; by default what
+    `chunk_rows` allows, so that memory is bounded. The mean lies below log p(x), and rises to it with k.
+    Gray x under a Bernoulli: log ∫ p(z) e^−NLL(x, z) dz. That is no probability of a gray image, nor the
+    mean of log p over the binary images drawn from it, which is lower; binarize x for a figure to compare.
+    Raises ValueError for other shapes, k < 1 or a model without log_weight.
     Burda, Grosse & Salakhutdinov (2016), section 5 and eq. 8.
     """
     x = np.asarray(x)
-    if x.ndim != 2 or x.dtype.kind != "f" or len(x) == 0:
-        raise ValueError(f"log_likelihood: x has shape {x.shape} and dtype {x.dtype}; expected floats, (n, D), n ≥ 1")
-    if k < 1 or k != int(k):
-        raise ValueError(f"log_likelihood: k is {k}; expected an integer of at least 1")
+    checks.likelihood(model, x, noise, k, rows)
     rows = chunk_rows(params, x.shape[1]) if rows is None else rows
-    if rows < 1:
-        raise ValueError(f"log_likelihood: chunks of {rows} rows; expected at least 1")
     at_once = max(1, rows // k)  # data in a chunk: several with all their samples, or one with a part of them
-    result = np.empty(len(x))
-    starts = range(0, len(x), at_once)
+    result, starts = np.empty(len(x)), range(0, len(x), at_once)
     for start in progress(starts, len(starts)):
         chunk = x[start:start + at_once]
-        total = np.full(len(chunk), -np.inf)
+        log_w = np.empty((k, len(chunk)))
         for done in range(0, k, rows):
-            samples = min(rows, k - done)
-            eps = np.asarray(noise(len(chunk) * samples))
-            eps = eps.reshape(len(chunk), samples, *eps.shape[1:]).swapaxes(0, 1)
-            log_w = -np.asarray(model.apply(params, chunk, eps), np.float64)
-            if log_w.shape != (samples, len(chunk)):
-                raise ValueError(f"log_likelihood: the model returned {log_w.shape} for {samples} samples of "
-                                 f"{len(chunk)} data; expected {(samples, len(chunk))}")
-            total = np.logaddexp(total, logsumexp(log_w, axis=0))
-        result[start:start + at_once] = total - np.log(k)
+            part = log_w[done:done + rows]
+            eps = np.asarray(noise(len(chunk) * len(part)))
+            eps = eps.reshape(len(chunk), len(part), *eps.shape[1:]).swapaxes(0, 1)
+            part[:] = checks.same_shape("log_likelihood", model.log_weight(params, chunk, eps), part)
+        result[start:start + at_once] = logsumexp(log_w, axis=0) - np.log(k)
     return result
 
 
 def posterior_moments(encoder, phi, x):
     """μ(x), log σ²(x) of a Gaussian posterior for all data, in chunks. x: (n, D). Returns two arrays (n, d)."""
     rows = chunk_rows(phi, np.shape(x)[-1])
-    chunks = [encoder.apply(phi, x[i:i + rows]) for i in range(0, len(x), rows)]
+    chunks = [checks.outputs("posterior_moments", encoder.apply(phi, x[i:i + rows]), "mu", "log_var")
+              for i in range(0, len(x), rows)]
     return tuple(np.concatenate(parts) for parts in zip(*chunks))
 
 
@@ -72,9 +65,7 @@ def active_units(mu, threshold=1e-2):
     mu: (n, d), the posterior means over the data. Raises ValueError for other shapes or n < 2.
     Burda, Grosse & Salakhutdinov (2016), section 5.
     """
-    _moments("active_units", mu=mu)
-    if len(mu) < 2:
-        raise ValueError(f"active_units: mu has shape {np.shape(mu)}; expected at least 2 data to have a variance")
+    checks.table("active_units", 2, mu=mu)
     return np.var(mu, axis=0, dtype=np.float64) > threshold
 
 
@@ -83,12 +74,5 @@ def kl_by_dimension(mu, log_var):
 
     mu, log_var: (n, d). Returns (d,), float64. Raises ValueError for other shapes.
     """
-    _moments("kl_by_dimension", mu=mu, log_var=log_var)
+    checks.table("kl_by_dimension", 1, mu=mu, log_var=log_var)
     return np.mean(gaussian_kl(np.expand_dims(mu, -1), np.expand_dims(log_var, -1)), axis=0, dtype=np.float64)
-
-
-def _moments(name, **arrays):
-    shapes = {key: np.shape(array) for key, array in arrays.items()}
-    if len(set(shapes.values())) > 1 or any(len(shape) != 2 or 0 in shape for shape in shapes.values()):
-        listed = ", ".join(f"{key} {shape}" for key, shape in shapes.items())
-        raise ValueError(f"{name}: got {listed}; expected (n, d), n ≥ 1, of all")

@@ -1,24 +1,25 @@
 """The training loop: minibatches, noise and steps.
 
-Each source of chance is an argument with a random stream of its own. A run is then repeated bit for bit from its seed,
-and how often you look at it cannot change what it learns.
+Each source of chance is an argument with a random stream of its own. A run is then repeated bit for
+bit from its seed, and how often you look at it cannot change what it learns.
 """
 
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from vae_np.autodiff import leaves, paths
+from vae_np import checks
 from vae_np.autodiff import value_and_grad as _value_and_grad
 
 
 def gray(images):
-    """Bytes 0–255 as float32 in [0, 1]; floats as they are. Raises ValueError for other integers: of which scale?"""
+    """Bytes 0–255 as float32 in [0, 1]; floats and booleans in [0, 1] as they are.
+
+    Raises ValueError for floats outside, and for other integers: of which scale?
+    """
     if images.dtype == np.uint8:
         return images * np.float32(1 / 255)
-    if images.dtype.kind != "f":
-        raise ValueError(f"images of dtype {images.dtype}: expected bytes (uint8), or floats in [0, 1]")
-    return images
+    return checks.pixels(images)
 
 
 def threshold(images):
@@ -28,33 +29,34 @@ def threshold(images):
 
 def dynamic(rng):
     """x ~ Bern(gray value), drawn anew each time an image is shown (Salakhutdinov & Murray, 2008)."""
+    checks.generator("dynamic", rng)
     return lambda images: (rng.random(images.shape, np.float32) < gray(images)).astype(np.float32)
 
 
 def minibatches(rng, data, batch_size, epochs=1, pixels=gray):
-    """Yield the rows of data in a new random order each epoch, batch_size at a time; the last batch may be smaller.
+    """Yield the rows of data in a new random order each epoch, batch_size at a time; the last may be smaller.
 
-    rng: a generator, or None to keep the data's order. data: (n, ...), of bytes or floats. pixels: what turns the rows
-    of a minibatch into numbers, `gray`, `threshold` or `dynamic(rng)`; the data themselves stay bytes.
-    Raises ValueError where batch_size is not a positive integer or the data are empty.
+    rng: a generator, or None to keep the data's order. data: (n, ...). pixels: what turns the rows of
+    a minibatch into numbers, `gray`, `threshold` or `dynamic(rng)`, while the data themselves stay
+    bytes; None for data that are no pixels (real numbers, counts, labels), taken as they are.
+    Raises ValueError where batch_size is no positive integer, the data are empty or no pixels.
     """
-    if not (batch_size >= 1 and batch_size % 1 == 0):  # written so that a NaN fails too
-        raise ValueError(f"batch size {batch_size}: expected an integer of at least 1")
-    if len(data) == 0:
-        raise ValueError("no data: expected at least one row")
-    data, batch_size = np.asarray(data), int(batch_size)
+    data = np.asarray(data)
+    checks.minibatches(rng, data, batch_size)
 
     def batches():
         for _ in range(epochs):
             order = np.arange(len(data)) if rng is None else rng.permutation(len(data))
-            for i in range(0, len(data), batch_size):
-                yield pixels(data[order[i:i + batch_size]])
+            for i in range(0, len(data), int(batch_size)):
+                rows = data[order[i:i + int(batch_size)]]
+                yield rows if pixels is None else pixels(rows)
 
     return batches()
 
 
 def gaussian_noise(rng, d, k=None):
     """n ↦ ε ~ N(0, I), float32: (n, d), or (k, n, d) for k samples. Raises ValueError where d or k is below 1."""
+    checks.generator("gaussian_noise", rng)
     if d < 1 or (k is not None and k < 1):
         raise ValueError(f"noise with d = {d}, k = {k}: expected at least 1")
     return lambda n: rng.standard_normal((n, d) if k is None else (k, n, d), np.float32)
@@ -71,47 +73,38 @@ class State(NamedTuple):
 
 
 def train(loss, params, batches, noise, optimizer, value_and_grad=_value_and_grad, resume=None):
-    """Yield a State after each step θ ← update(θ, ∇ loss(θ, x, ε)), one for each minibatch x, with ε = noise(len(x)).
+    """Yield a State after each step θ ← update(θ, ∇ loss(θ, x, ε)), for each minibatch x, ε = noise(len(x)).
 
-    loss: (params, x, eps) -> a scalar, or (scalar, extra). optimizer: such as `adam(1e-3)`. value_and_grad: what
-    differentiates the loss; replaced, for one, to average gradients over machines. resume: a State to go on from.
-    Raises ValueError where the batches are one array, and FloatingPointError at the first step whose loss or gradient
-    is not finite, naming the step and the parameter; the State yielded last is then the last good one.
+    loss: (params, x, eps) -> a scalar, or (scalar, extra). optimizer: such as `adam(1e-3)`.
+    value_and_grad: what differentiates the loss; replaced, for one, to average gradients over
+    machines. resume: a State to go on from, in place of params. Raises ValueError where an argument is
+    of another kind, and FloatingPointError at the first step whose loss or gradient is not finite,
+    naming the step, the parameter and the cause; the State yielded last is then the last good one.
     """
-    if isinstance(batches, np.ndarray):  # its rows would pass for minibatches, and train without a word
-        raise ValueError(f"batches is an array of shape {batches.shape}; expected an iterable of minibatches, such as "
-                         "minibatches(rng, data, 100)")
-    step, moments = (resume.step, resume.optimizer) if resume else (0, optimizer.init(params))
-    params = resume.params if resume else params
-    differentiate = value_and_grad(loss)
-    for x in batches:
-        step += 1
-        with np.errstate(all="ignore"):  # what overflows is found, and named, by the check
-            value, gradient = differentiate(params, x, noise(len(x)))
-            value, extra = value if isinstance(value, tuple) else (value, None)
-            _check_finite(step, value, gradient)
-            params, moments = optimizer.update(params, gradient, moments)
-        yield State(step, params, float(value), moments, extra)
+    checks.training(loss, batches, noise, optimizer)
 
+    def states(done, params, moments):
+        differentiate = value_and_grad(loss)
+        for step, x in enumerate(batches, start=done + 1):
+            with np.errstate(all="ignore"):  # what overflows is found, and named, by the check
+                value, gradient = differentiate(params, x, noise(len(x)))
+                value, extra = value if isinstance(value, tuple) else (value, None)
+                checks.finite(step, x, value, gradient, params)
+                params, moments = optimizer.update(params, gradient, moments)
+            yield State(step, params, float(value), moments, extra)
 
-def _check_finite(step, value, gradient):
-    def finite(g):
-        # One product sees every entry at once; it may overflow where all are finite, and only then are they looked at.
-        return np.isfinite(np.vdot(g, g)) or np.isfinite(g).all()
-
-    if not (np.isfinite(value) and all(map(finite, leaves(gradient)))):
-        wrong = [path for path, g in zip(paths(gradient), leaves(gradient)) if not np.isfinite(g).all()]
-        raise FloatingPointError(f"step {step}: the loss is {value}, the gradient not finite in "
-                                 f"{', '.join(wrong[:3]) + ', …' * (len(wrong) > 3) or 'no parameter'}; "
-                                 "a smaller learning rate may help")
+    if resume is None:
+        return states(0, params, optimizer.init(params))
+    return states(resume.step, resume.params, resume.optimizer)
 
 
 def evaluate(terms, params, batches, noise):
     """The mean over all data of each of the terms, sampled as in training: a tuple of floats, in nats.
 
-    terms: (params, x, eps) -> a tuple of arrays (..., n), such as the nll and the kl. At z = μ instead of a sample,
-    the nll would be too good: it is no bound on −log p(x) any more.
+    terms: (params, x, eps) -> a tuple of arrays (..., n), such as the nll and the kl. At z = μ instead
+    of a sample, the nll would be too good: it is no bound on −log p(x) any more.
     """
+    checks.function("evaluate", "noise", noise, "gaussian_noise(rng, d)")
     totals, count = 0.0, 0
     for x in batches:
         values = terms(params, x, noise(len(x)))
