@@ -181,7 +181,7 @@ class Small:
         self.log_p = logsumexp(self.log_weight - self.nll(self.eps), axis=0)
 
     def at(self, eps):
-        return -self.model.apply(self.params, self.x, onp.broadcast_to(eps, (*eps.shape[:-2], N, self.d)))
+        return self.model.log_weight(self.params, self.x, onp.broadcast_to(eps, (*eps.shape[:-2], N, self.d)))
 
     def nll(self, z):
         return self.likelihood.apply(self.params["theta"], self.x, onp.broadcast_to(z, (*z.shape[:-2], N, self.d)))
@@ -255,7 +255,7 @@ def test_the_gap_is_the_divergence_from_the_posterior(small):
 @pytest.mark.parametrize("bound", [elbo, iwae, cubo, lambda w: renyi(w, 0.5)], ids=["elbo", "iwae", "cubo", "renyi"])
 def test_gradient_through_the_whole_vae(bound, small, rng):
     eps = rng.standard_normal((4, N, small.d))
-    assert_gradient(lambda p: -np.mean(bound(-small.model.apply(p, small.x, eps))), small.params)
+    assert_gradient(lambda p: -np.mean(bound(small.model.log_weight(p, small.x, eps))), small.params)
 
 
 # ---- a linear-Gaussian model: log p(x) and the posterior in closed form -------------------------------------------
@@ -278,17 +278,19 @@ def linear_gaussian(d, rng, kl=gaussian_log_ratio):
 def test_with_the_exact_posterior_every_weight_is_p_of_x(d, rng):
     model, params, x, log_p = linear_gaussian(d, rng)
     eps = 2 * rng.standard_normal((30, N, d))
-    log_w = -model.apply(params, x, eps)
+    log_w = model.log_weight(params, x, eps)
     onp.testing.assert_allclose(log_w, onp.broadcast_to(log_p, (30, N)), rtol=0, atol=1e-12)
     for bound in (elbo, iwae, cubo, lambda w: renyi(w, 0.5), lambda w: renyi(w, -3)):
         onp.testing.assert_allclose(bound(log_w), log_p, rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("d", [1, 2])
-def test_closed_form_kl_inside_iwae_exceeds_log_p(d, rng):
+def test_closed_form_kl_inside_iwae_exceeds_log_p_and_log_weight_has_none(d, rng):
     """Its limit is log E_q[p(x|z)] − KL ≥ E_q[log p(x|z)] − KL, which here already is log p(x)."""
     model, params, x, log_p = linear_gaussian(d, rng, kl=gaussian_kl)
-    log_w = -model.apply(params, x, rng.standard_normal((50, 400, N, d)))
+    eps = rng.standard_normal((50, 400, N, d))
+    onp.testing.assert_allclose(iwae(model.log_weight(params, x, eps[0])), log_p, rtol=0, atol=1e-12)
+    log_w = -model.apply(params, x, eps)
     estimates = iwae(log_w)
     assert onp.all(estimates.mean(axis=0) - 4 * estimates.std(axis=0) / 20 > log_p + 0.1)
     assert_mean(elbo(log_w), log_p)  # one sample, or their plain mean, is a bound as it should be

@@ -27,7 +27,7 @@ from vae_np import (
     vae,
     value_and_grad,
 )
-from vae_np.autodiff import astype, leaves, paths
+from vae_np.nests import astype, leaves, paths
 
 DTYPES = [np.float32, np.float64]
 LOGITS = [0, 1e-4, -1e-4, 1, -1, 20, -20, 88, -88, 90, -90, 104, -104, 708, -708, 750, -750, 1e4, -1e4]

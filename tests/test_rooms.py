@@ -3,6 +3,7 @@
 import ast
 import glob
 import os
+import re
 import subprocess
 import sys
 
@@ -71,5 +72,5 @@ def test_everything_public_is_documented():
 def test_no_clipping_no_pickle_no_global_randomness(path):
     with open(path, encoding="utf-8") as file:
         text = file.read()
-    for word in ("np.clip", "import pickle", "np.random", "allow_pickle=True", "plt.show"):
-        assert word not in text, word
+    for word in (r"np\.clip", "import pickle", r"np\.random\.(?!Generator)", "allow_pickle=True", r"plt\.show"):
+        assert not re.search(word, text), word

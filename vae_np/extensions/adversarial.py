@@ -8,29 +8,23 @@ step and a constant of the model's; φ the other way round. Mescheder, Nowozin &
 
 import autograd.numpy as np
 import numpy as onp
-from autograd.tracer import getval
 
-from vae_np.autodiff import defvjp, leaves, primitive, rebuild, unbroadcast
+from vae_np.autodiff import formula, stop_gradient
 from vae_np.densities import bernoulli_nll, gaussian_log_ratio
 from vae_np.layers import Block, sequential
 from vae_np.models import vae
 from vae_np.training import train
 
 
-def constant(nest):
-    """The nest's plain arrays: the same values, without a gradient."""
-    return rebuild(nest, [getval(leaf) for leaf in leaves(nest)])
-
-
-@primitive
+@formula(like="h")
 def beside(h, u):
     """[h, u]: features side by side, h repeated for each sample. h: (n, H). u: (..., n, e). Returns (..., n, H + e)."""
     return onp.concatenate([onp.broadcast_to(h, u.shape[:-1] + h.shape[-1:]), u], axis=-1)
 
 
-defvjp(beside,
-       lambda out, h, u: lambda g: unbroadcast(g[..., :h.shape[-1]], h.shape),             # ∂h = Σ_k g, h's columns
-       lambda out, h, u: lambda g: g[..., h.shape[-1]:])                                   # ∂u = g, u's columns
+beside.derivatives(
+    h=lambda g, h, u: g[..., :h.shape[-1]],                               # ∂h = g, h's columns
+    u=lambda g, h, u: g[..., h.shape[-1]:])                               # ∂u = g, u's columns
 
 identity = sequential()
 
@@ -113,9 +107,9 @@ def implicit_posterior(sampler, critic, psi, contrast=None):
     def apply(phi, x, eps):
         z = sampler.apply(phi, x, eps)
         if contrast is None:
-            return z, _logit(critic, constant(psi), x, z)
-        mu, log_var = contrast(constant(phi), x)
-        T = _logit(critic, constant(psi), x, (z - mu) * onp.exp(-0.5 * log_var))
+            return z, _logit(critic, stop_gradient(psi), x, z)
+        mu, log_var = contrast(stop_gradient(phi), x)
+        T = _logit(critic, stop_gradient(psi), x, (z - mu) * onp.exp(-0.5 * log_var))
         return z, T + gaussian_log_ratio(mu, log_var, z)
 
     name = f"implicit_posterior({sampler.name}, {critic.name}" + ("" if contrast is None else ", contrast") + ")"
@@ -132,12 +126,12 @@ def critic_loss(sampler, critic, contrast=None):
     """
 
     def loss(psi, phi, x, eps, prior):
-        z = sampler.apply(constant(phi), x, eps)
+        z = sampler.apply(stop_gradient(phi), x, eps)
         if np.shape(prior) != np.shape(z):
             raise ValueError(f"critic_loss: samples of the prior have shape {np.shape(prior)}, of q {np.shape(z)}; "
                              "expected the same")
         if contrast is not None:
-            mu, log_var = contrast(constant(phi), x)
+            mu, log_var = contrast(stop_gradient(phi), x)
             z = (z - mu) * onp.exp(-0.5 * log_var)
         return (bernoulli_nll(1.0, _logit(critic, psi, x, z)[..., None])
                 + bernoulli_nll(0.0, _logit(critic, psi, x, prior)[..., None]))

@@ -1,41 +1,41 @@
 """Bounds of log p(x), each a function of the log-weights alone: the ELBO, IWAE, Rényi's and the χ bound.
 
-log w_i = log p(x|z_i) + log p(z_i) − log q(z_i|x) for i = 1 … k is `−model.apply(params, x, eps)` with eps (k, n, d),
-where the posterior's kl is the log-ratio of each sample: `gaussian_posterior(encoder, kl=gaussian_log_ratio)`. With the
-closed-form KL inside, the "bounds" but the ELBO exceed log p(x). All are power means of the weights, hence for the same
-samples elbo ≤ renyi(½) ≤ iwae ≤ cubo. A loss is the mean over the data of −elbo, −iwae, −renyi, or of +cubo.
+log w_i = log p(x, z_i) − log q(z_i|x) for i = 1 … k is `model.log_weight(params, x, eps)` with eps
+(k, n, d). (−`model.apply` is no log-weight where the KL is the closed form: at the exact posterior
+"IWAE" of it exceeds log p(x).) All are power means of the weights, hence for the same samples
+elbo ≤ renyi(½) ≤ iwae ≤ cubo. A loss is the mean over the data of −elbo, −iwae, −renyi, or +cubo.
 """
 
 import autograd.numpy as np
 import numpy as onp
-from autograd.tracer import getval
 
-from vae_np import gaussian_log_ratio
-from vae_np.autodiff import defvjp, primitive
+from vae_np.autodiff import formula, stop_gradient
+from vae_np.densities import gaussian_log_ratio
 
 
-@primitive
+@formula(like="a")
 def log_mean_exp(a):
-    """log{1/k Σ_i e^a_i} over the first axis: m + log{1/k Σ_i e^(a_i − m)}, m = max_i a_i. a: (k, ...) -> (...,).
+    """log{1/k Σ_i e^a_i} over the first axis: m + log{1/k Σ_i e^(a_i − m)}, m = max_i a_i. (k, ...) -> (...,).
 
-    Where the a_i lie close together, the second term is log1p{1/k Σ_i expm1(a_i − m)}, exact also where all are near 0.
-    An entry −∞ is a weight of 0; where the result is infinite, its gradient is set to 0.
+    Where the a_i lie close together, the second term is log1p{1/k Σ_i expm1(a_i − m)}, exact also where
+    all are near 0. An entry −∞ is a weight of 0; where the result is infinite, its gradient is set to 0.
     """
-    top = onp.max(a, axis=0)
-    m = onp.where(onp.isfinite(top), top, onp.zeros_like(top))
-    near = onp.mean(onp.expm1(a - m), axis=0)
+    top = np.max(a, axis=0)
+    m = np.where(np.isfinite(top), top, 0)
+    near = np.mean(np.expm1(a - m), axis=0)
     with onp.errstate(divide="ignore"):  # log 0 = −∞ is meant
-        far = onp.log(onp.mean(onp.exp(a - m), axis=0))
-    return m + onp.where(near > -0.5, onp.log1p(onp.maximum(near, -0.5)), far)
+        far = np.log(np.mean(np.exp(a - m), axis=0))
+    return (m + np.where(near > -0.5, np.log1p(np.maximum(near, -0.5)), far)).astype(a.dtype)
 
 
-def _shares(out, a):
+def shares(a):
     """e^a_i / Σ_j e^a_j: how much of the bound each sample carries."""
-    with onp.errstate(invalid="ignore"):
-        return onp.where(onp.isinf(out), 0, onp.exp(a - out) / len(a))
+    out = log_mean_exp(a)
+    infinite = np.isinf(out)
+    return np.where(infinite, 0, np.exp(a - np.where(infinite, 0, out)) / len(a))
 
 
-defvjp(log_mean_exp, lambda out, a: lambda g: g * _shares(out, a))                         # ∂a_i = e^a_i / Σ_j e^a_j
+log_mean_exp.derivatives(a=lambda g, a: g * shares(a))                    # ∂a_i = e^a_i / Σ_j e^a_j
 
 
 def _samples(name, log_w):
@@ -93,4 +93,4 @@ def path_log_ratio(mu, log_var, z):
     every sample once q is the exact posterior. For k > 1 samples in IWAE the mean does change (Tucker et al., 2019).
     A `kl` for `gaussian_posterior`. Roeder, Wu & Duvenaud (2017).
     """
-    return gaussian_log_ratio(getval(mu), getval(log_var), z)
+    return gaussian_log_ratio(stop_gradient(mu), stop_gradient(log_var), z)

@@ -6,22 +6,23 @@ params, z -> z, log_det. Rezende & Mohamed (2015), eqs. 7 and 13; the constraint
 
 import autograd.numpy as np
 import numpy as onp
-from autograd.extend import defvjp_argnums
+from autograd.extend import defvjp_argnums, primitive
 
-from vae_np.autodiff import defvjp, primitive
+from vae_np import checks
+from vae_np.autodiff import cast, formula
 from vae_np.densities import gaussian_log_ratio, location_scale, sigmoid, softplus
 from vae_np.layers import Block
 
 LOG_E_MINUS_1 = float(onp.log(onp.e - 1))  # where softplus is 1, and both flows are the identity
 
 
-@primitive
+@formula(like="v")
 def norm(v):
     """‖v‖ over the last axis, which is kept, as size 1."""
-    return onp.sqrt(onp.sum(v * v, axis=-1, keepdims=True))
+    return np.sqrt(np.sum(v * v, axis=-1, keepdims=True))
 
 
-defvjp(norm, lambda r, v: lambda g: g * v / onp.where(r > 0, r, 1))                        # ∂v = v/‖v‖, and 0 at v = 0
+norm.derivatives(v=lambda g, v: g * v / np.where(norm(v) > 0, norm(v), 1))  # ∂v = v/‖v‖, and 0 at v = 0
 
 
 def _named(kind, d, length=1):
@@ -78,7 +79,7 @@ def _planar_chain_vjps(argnums, out, args, _):                  # backpropagatio
     z, u, w, b = args
 
     def backward(g):
-        g = g.reshape(-1, g.shape[-1])
+        g = cast(g, z.dtype).reshape(-1, g.shape[-1])
         g, h = g[:, :-1], g[:, -1]                              # of z_k, from k = K down to 0; of every log det
         du, dw, db = onp.zeros_like(u), onp.zeros_like(w), onp.zeros_like(b)
         steps = list(_walk(z.reshape(-1, z.shape[-1]), u, w, b))
@@ -97,7 +98,7 @@ def _planar_chain_vjps(argnums, out, args, _):                  # backpropagatio
     return backward
 
 
-defvjp_argnums(planar_chain.traced, _planar_chain_vjps)
+defvjp_argnums(planar_chain, _planar_chain_vjps)
 
 
 def planar(d, length=1):
@@ -174,11 +175,12 @@ def flow_posterior(encoder, *flows):
     """
     flow = compose(*flows)
 
+    name = f"flow_posterior({', '.join(block.name for block in (encoder, *flows))})"
+
     def apply(phi, x, eps):
-        mu, log_var = encoder.apply(phi["encoder"], x)
+        mu, log_var = checks.outputs(name, encoder.apply(phi["encoder"], x), "mu", "log_var")
         z0 = location_scale(mu, log_var, eps)
         z, log_det = flow.apply(phi["flows"], z0)
         return z, gaussian_log_ratio(mu, log_var, z0) + 0.5 * np.sum(z ** 2 - z0 ** 2, axis=-1) - log_det
 
-    return Block(lambda rng: {"encoder": encoder.init(rng), "flows": flow.init(rng)}, apply,
-                 f"flow_posterior({', '.join(block.name for block in (encoder, *flows))})")
+    return Block(lambda rng: {"encoder": encoder.init(rng), "flows": flow.init(rng)}, apply, name, log_ratio=apply)

@@ -6,17 +6,19 @@ derivative; as τ → 0 it becomes the draw again, while the gradient's variance
 The sharp edge: a soft z with the KL of the discrete laws bounds neither log p(x) of the discrete model nor that of the
 relaxed one: it can exceed both. It is good for training; what is reported is the bound at `hard=True`, whose z are
 exact draws. (As a soft draw's density ratio, one would need the Concrete density: Maddison et al. (2017), appendix C.)
+
+`log_softmax` is that of the room `likelihoods`, where labels need it.
 """
 
-import inspect
 import math
 
 import autograd.numpy as np
 import numpy as onp
-from autograd.scipy.special import expit
 
-from vae_np.autodiff import defvjp, primitive
-from vae_np.densities import bernoulli_nll
+from vae_np import checks
+from vae_np.autodiff import floating, formula
+from vae_np.densities import bernoulli_nll, sigmoid
+from vae_np.extensions.likelihoods import log_softmax
 from vae_np.layers import Block
 
 
@@ -39,16 +41,6 @@ def _temperature(tau):
     return float(tau)  # a NumPy scalar would turn float32 logits into float64
 
 
-@primitive
-def log_softmax(a):
-    """log softmax(a)_j = a_j − log Σ_i e^{a_i}, over the last axis; the largest entry is taken out first."""
-    a = a - onp.max(a, axis=-1, keepdims=True)
-    return a - onp.log(onp.sum(onp.exp(a), axis=-1, keepdims=True))
-
-
-defvjp(log_softmax, lambda out, a: lambda g: g - onp.exp(out) * onp.sum(g, axis=-1, keepdims=True))  # ∂a = g − π Σ g
-
-
 def gumbel_softmax(logits, u, tau):
     """y = softmax((log π + G) / τ), G = −log(−log u): a soft draw from Cat(π), π = softmax(logits), over the last axis.
 
@@ -56,6 +48,7 @@ def gumbel_softmax(logits, u, tau):
     Returns y of u's shape, on the simplex; argmax y is an exact draw, for any τ (Gumbel-max). Raises ValueError where
     shapes disagree, u leaves [0, 1] or τ is not positive. Jang, Gu & Poole (2017), eqs. 1 and 2.
     """
+    logits = floating(logits)
     g = -onp.log(-onp.log(_inside(u, logits)))
     return np.exp(log_softmax((logits + onp.asarray(g, logits.dtype)) / _temperature(tau)))
 
@@ -66,17 +59,18 @@ def binary_concrete(logits, u, tau):
     logits: (n, ..., d). u: of that shape, or (k, n, ..., d), uniform on [0, 1], the ends included. Returns y of u's
     shape, in [0, 1]. Raises ValueError as `gumbel_softmax`. Maddison, Mnih & Teh (2017), appendix B.
     """
+    logits = floating(logits)
     u = _inside(u, logits)
-    return expit((logits + onp.asarray(onp.log(u) - onp.log1p(-u), logits.dtype)) / _temperature(tau))
+    return sigmoid((logits + onp.asarray(onp.log(u) - onp.log1p(-u), logits.dtype)) / _temperature(tau))
 
 
-@primitive
+@formula(like="y")
 def hard_categorical(y):
     """One-hot(argmax y), over the last axis: forward the hard draw, backward the soft one's gradient."""
     return onp.eye(y.shape[-1], dtype=y.dtype)[onp.argmax(y, axis=-1)]
 
 
-@primitive
+@formula(like="y")
 def hard_bernoulli(y):
     """1[y > ½], entry by entry: forward the hard draw, backward the soft one's gradient."""
     return (y > 0.5).astype(y.dtype)
@@ -84,14 +78,15 @@ def hard_bernoulli(y):
 
 # Straight-through. The true derivative of a step is 0 almost everywhere; in its place stands that of the identity. The
 # loss then sees exact draws, and its gradient is biased: the slope is measured at y, the loss at the corner beside it.
-defvjp(hard_categorical, lambda z, y: lambda g: g)                                          # ∂y := 1
-defvjp(hard_bernoulli, lambda z, y: lambda g: g)                                            # ∂y := 1
+hard_categorical.derivatives(y=lambda g, y: g)                            # ∂y := 1
+hard_bernoulli.derivatives(y=lambda g, y: g)                              # ∂y := 1
 
 
-def categorical_kl(logits):
+def categorical_kl(logits, z=None):
     """KL[Π_i Cat(π_i) ‖ uniform] = Σ_i {Σ_j π_ij log π_ij + log K}, in nats.
 
     logits: (..., N, K), π = softmax over K. Returns (...,): N variables summed. Between 0 and N log K.
+    z is not used: every divergence here is called kl(logits, z).
     """
     log_pi = log_softmax(logits)
     return np.sum(np.exp(log_pi) * log_pi, axis=(-2, -1)) + logits.shape[-2] * math.log(logits.shape[-1])
@@ -106,13 +101,13 @@ def categorical_log_ratio(logits, z):
     return np.sum(z * log_softmax(logits), axis=(-2, -1)) + logits.shape[-2] * math.log(logits.shape[-1])
 
 
-def bernoulli_kl(logits, prior_logits=0.0):
+def bernoulli_kl(logits, z=None, prior_logits=0.0):
     """KL[Π_k Bern(q_k) ‖ Bern(p_k)] = Σ_k {q log q/p + (1 − q) log (1 − q)/(1 − p)}, in nats; q = σ(l), p = σ(prior).
 
     logits: (..., d). prior_logits: a number (0: a fair coin), (d,) or (..., d). Returns (...,). Evaluated as the
     cross-entropy of q and p less the entropy of q, both from logits. Raises ValueError where shapes disagree.
     """
-    q = expit(logits)
+    q = sigmoid(logits)
     return bernoulli_nll(q, _prior(logits, prior_logits)) - bernoulli_nll(q, logits)
 
 
@@ -134,12 +129,14 @@ def categorical_posterior(encoder, tau, categories, hard=False, kl=categorical_k
     """q_φ(z|x) = Π_i Cat(z_i | softmax(l_i)), l = encoder(x), relaxed at temperature τ. apply: phi, x, u -> z, kl.
 
     encoder: a block with N·K outputs; categories: K. x: (n, D). u: (n, N·K) or (k, n, N·K), uniform on [0, 1].
-    z: of u's shape, its K-blocks on the simplex, or one-hot where hard. kl: of logits (n, N, K), or of logits and z;
-    (n,), or (k, n) sampled; nats. τ is a number: to anneal it, build the model anew from a τ that comes along with the
-    noise, which costs nothing, since parameters live outside. Raises ValueError where sizes disagree or τ ≤ 0.
+    z: of u's shape, its K-blocks on the simplex, or one-hot where hard. kl: a function of logits (n, N, K) and z
+    (..., n, N, K); (n,), or (k, n) sampled; nats. A log_ratio, and so log-weights, only where hard and the prior is
+    the uniform one. τ is a number: to anneal it, build the model anew from a τ that comes along with the noise, which
+    costs nothing, since parameters live outside. Raises ValueError where sizes disagree or τ ≤ 0.
     """
     _temperature(tau)
     return _posterior(encoder, lambda logits, u: gumbel_softmax(logits, u, tau), hard_categorical if hard else None, kl,
+                      categorical_log_ratio if hard and kl in (categorical_kl, categorical_log_ratio) else None,
                       categories, f"categorical_posterior({encoder.name}, {tau:.3g}, {categories}")
 
 
@@ -147,15 +144,16 @@ def bernoulli_posterior(encoder, tau, hard=False, kl=bernoulli_kl):
     """q_φ(z|x) = Π_k Bern(z_k | σ(l_k)), l = encoder(x), relaxed at temperature τ. apply: phi, x, u -> z, kl.
 
     encoder: a block with d outputs. x: (n, D). u: (n, d) or (k, n, d), uniform on [0, 1]. z: of u's shape, in [0, 1],
-    or zeros and ones where hard. kl: of the logits (n, d), or of logits and z; nats. τ: see `categorical_posterior`.
+    or zeros and ones where hard. kl: a function of the logits (n, d) and z; nats. τ, log_ratio: see
+    `categorical_posterior`.
     """
     _temperature(tau)
     return _posterior(encoder, lambda logits, u: binary_concrete(logits, u, tau), hard_bernoulli if hard else None, kl,
+                      bernoulli_log_ratio if hard and kl in (bernoulli_kl, bernoulli_log_ratio) else None,
                       None, f"bernoulli_posterior({encoder.name}, {tau:.3g}")
 
 
-def _posterior(encoder, soften, harden, kl, categories, name):
-    asked = [p for p in inspect.signature(kl).parameters.values() if p.default is p.empty]
+def _posterior(encoder, soften, harden, kl, log_ratio, categories, name):
     name += ", hard)" if harden else ")"
 
     def split(a):
@@ -165,10 +163,12 @@ def _posterior(encoder, soften, harden, kl, categories, name):
             raise ValueError(f"{name}: {np.shape(a)[-1]} logits or noise do not divide into {categories} categories")
         return np.reshape(a, (*np.shape(a)[:-1], -1, categories))
 
-    def apply(phi, x, u):
-        logits = split(encoder.apply(phi, x))
-        z = soften(logits, split(u))
-        z = harden(z) if harden else z
-        return np.reshape(z, np.shape(u)), kl(logits, z) if len(asked) > 1 else kl(logits)
+    def sampled(divergence):
+        def apply(phi, x, u):
+            logits = split(checks.outputs(name, encoder.apply(phi, x)))
+            z = soften(logits, split(u))
+            z = harden(z) if harden else z
+            return np.reshape(z, np.shape(u)), divergence(logits, z)
+        return apply
 
-    return Block(encoder.init, apply, name)
+    return Block(encoder.init, sampled(kl), name, **({"log_ratio": sampled(log_ratio)} if log_ratio else {}))

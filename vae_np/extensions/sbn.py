@@ -12,10 +12,9 @@ Saul, Jaakkola & Jordan (1996); Mnih & Gregor (2014).
 import autograd.numpy as np
 import numpy as onp
 from autograd.scipy.special import logsumexp
-from autograd.tracer import getval
-from scipy.special import expit
 
-from vae_np.densities import bernoulli_nll
+from vae_np.autodiff import stop_gradient
+from vae_np.densities import bernoulli_nll, sigmoid
 from vae_np.layers import Block, dense
 
 
@@ -27,8 +26,8 @@ def bernoulli_sample(logits, u):
     """
     if not (onp.min(u) >= 0 and onp.max(u) <= 1):
         raise ValueError(f"noise from {onp.min(u):.3g} to {onp.max(u):.3g}: expected uniform on [0, 1)")
-    logits = getval(logits)
-    return (u < expit(logits)).astype(logits.dtype)
+    logits = stop_gradient(logits)
+    return (u < sigmoid(logits)).astype(logits.dtype)
 
 
 def sbn(n_visible, *n_hidden, sample=bernoulli_sample):
@@ -54,7 +53,8 @@ def sbn(n_visible, *n_hidden, sample=bernoulli_sample):
         h = infer(params["phi"], x, u, sample)
         return log_q(params["phi"], x, h) - log_joint(params["theta"], x, h)
 
-    return Block(init, apply, name)
+    hard = {"log_weight": lambda params, x, u: -apply(params, x, u)} if sample is bernoulli_sample else {}
+    return Block(init, apply, name, **hard)
 
 
 def _affine(layer, x):
@@ -106,14 +106,14 @@ def score_function(params, x, u, baseline=None):
     """
     h = infer(params["phi"], x, u)
     log_q_h, log_p = log_q(params["phi"], x, h), log_joint(params["theta"], x, h)
-    loss = getval(log_q_h) - getval(log_p)
+    loss = stop_gradient(log_q_h) - stop_gradient(log_p)
     if baseline is None:
         if np.ndim(loss) < 2 or len(loss) < 2:
             raise ValueError(f"score_function: samples of shape {np.shape(loss)}; expected (k, n) with k of at least "
                              "2, or a baseline")
         baseline = (loss.sum(axis=0) - loss) / (len(loss) - 1)
     signal = (loss - onp.asarray(baseline, loss.dtype)) * log_q_h
-    return getval(log_q_h) - log_p + (signal - getval(signal))  # the bracket is 0, its gradient is not
+    return stop_gradient(log_q_h) - log_p + (signal - stop_gradient(signal))  # the bracket is 0, its gradient is not
 
 
 def enumerate_states(sizes, limit=20):
