@@ -23,13 +23,12 @@ from vae_np import (
     gaussian_nll,
     gaussian_posterior,
     heads,
-    poisson_likelihood,
-    poisson_nll,
     sequential,
     tanh,
     train,
     vae,
 )
+from vae_np.extensions.likelihoods import poisson_likelihood, poisson_nll
 
 W = onp.array([[1.5, 1.0, 0.5, 0.0, -0.5, -1.0]], onp.float32)
 B = onp.array([-1.0, -0.5, 0.0, 0.5, 0.0, -0.5], onp.float32)

@@ -35,7 +35,7 @@ from vae_np import (
     vae,
     value_and_grad,
 )
-from vae_np.autodiff import leaves, rebuild
+from vae_np.nests import leaves, rebuild
 
 NETWORKS = {"1 Gbit/s, 50 µs": (1e9 / 8, 50e-6), "10 Gbit/s, 20 µs": (10e9 / 8, 20e-6),
             "100 Gbit/s, 5 µs": (100e9 / 8, 5e-6)}

@@ -26,7 +26,6 @@ from vae_np import (
     Block,
     adam,
     gaussian_likelihood,
-    gaussian_log_ratio,
     gaussian_nll,
     gaussian_noise,
     gaussian_posterior,
@@ -91,11 +90,11 @@ def exact_fit(d, alpha, quadrature):
 def sampled_fit(d, alpha, start, steps, k, rng):
     """The same as one would train it: Adam on the bound of k samples, averaged over the last half of the steps."""
     block, x = PROBLEMS[d]
-    model = vae(gaussian_posterior(free, kl=gaussian_log_ratio), block)
+    model = vae(gaussian_posterior(free), block)
     sign = -1 if alpha > 0 else 1
     bound = cubo if alpha == -1 else lambda log_w: renyi(log_w, alpha)
     params = {"phi": [onp.full((1, d), value) for value in start], "theta": ()}
-    states = train(lambda p, x, eps: sign * np.mean(bound(-model.apply(p, x, eps))), params,
+    states = train(lambda p, x, eps: sign * np.mean(bound(model.log_weight(p, x, eps))), params,
                    itertools.repeat(x, steps), gaussian_noise(rng, d, k), adam(0.02))
     late = [s.params["phi"] for s in common.progress(states, steps, f"fit, α = {alpha:g}") if 2 * s.step > steps]
     mu, log_var = (onp.mean([phi[i][0] for phi in late], axis=0) for i in (0, 1))
@@ -105,10 +104,10 @@ def sampled_fit(d, alpha, start, steps, k, rng):
 def estimates(alpha, k, replicates, rng):
     """L_α of k samples, `replicates` times, for the narrow q: the replicates stand where the data would."""
     block, x = PROBLEMS[1]
-    model = vae(gaussian_posterior(free, kl=gaussian_log_ratio), block)
+    model = vae(gaussian_posterior(free), block)
     phi = [onp.full((replicates, 1), value) for value in NARROW]
     eps = rng.standard_normal((k, replicates, 1))
-    log_w = -model.apply({"phi": phi, "theta": ()}, onp.repeat(x, replicates, axis=0), eps)
+    log_w = model.log_weight({"phi": phi, "theta": ()}, onp.repeat(x, replicates, axis=0), eps)
     return elbo(log_w) if alpha == 1 else renyi(log_w, alpha)
 
 

@@ -40,7 +40,7 @@ def fit(name, model, x, steps, rng_init, rng_data, rng_noise):
     noise = lambda n: rng_noise.standard_normal((SAMPLES, n, LATENT), onp.float32)
     params = model.init(rng_init)
     params["phi"][1] -= 2   # a confident start; one of σ_q = 1 may switch a latent off before it has learned anything
-    batches = minibatches(rng_data, x, BATCH, epochs=1 + steps * BATCH // N)
+    batches = minibatches(rng_data, x, BATCH, 1 + steps * BATCH // N, pixels=None)
     curve, state = [], None
     for share, learning_rate in STAGES:
         count = max(1, round(share * steps))

@@ -47,7 +47,7 @@ def model_of(flows):
 
 def log_likelihood(model, params, x, samples, rng):
     """log (1/k) Σ_i w_i for each image: a lower bound on log p(x) that is tight as k grows."""
-    log_w = [-model.apply(params, x, rng.standard_normal((10, len(x), LATENT), onp.float32))
+    log_w = [model.log_weight(params, x, rng.standard_normal((10, len(x), LATENT), onp.float32))
              for _ in range(samples // 10)]
     return logsumexp(onp.concatenate(log_w).astype(float), axis=0) - onp.log(10 * (samples // 10))
 

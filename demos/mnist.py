@@ -37,7 +37,7 @@ from vae_np import (
     train,
     vae,
 )
-from vae_np.autodiff import leaves, paths
+from vae_np.nests import leaves, paths
 from vae_np.tools import checkpoint
 
 

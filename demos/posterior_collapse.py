@@ -66,7 +66,7 @@ def autoregressive_likelihood(decoder, side):
     return Block(lambda rng: {"decoder": decoder.init(rng), "context": c.init(rng)}, apply, "autoregressive")
 
 
-def by_dimension(mu, log_var):
+def by_dimension(mu, log_var, z):
     """KL[N(μ_k, σ_k²) ‖ N(0, 1)] for every latent by itself, (n, d) in nats."""
     return gaussian_kl(mu[..., None], log_var[..., None])
 

@@ -34,7 +34,7 @@ from vae_np import (
     vae,
     value_and_grad,
 )
-from vae_np.autodiff import leaves
+from vae_np.nests import leaves
 
 KS = (1, 5, 25)
 BATCH, D, WIDTH = 100, 2, 256

@@ -21,10 +21,10 @@ from matplotlib.figure import Figure
 from support.common import options, positive, progress, run, streams, table
 
 from vae_np import adam, train, value_and_grad
-from vae_np.autodiff import leaves
 from vae_np.extensions.helmholtz import wake_sleep
 from vae_np.extensions.relaxed import binary_concrete
 from vae_np.extensions.sbn import exact, generate, sbn, score_function
+from vae_np.nests import leaves
 
 VISIBLE, HIDDEN, SAMPLES, BATCH, LEARNING_RATE, TAU = SIDE ** 2, 2 * SIDE, 4, 50, 0.03, 0.5
 NET = sbn(VISIBLE, HIDDEN)

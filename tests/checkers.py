@@ -3,7 +3,7 @@
 import numpy as np
 
 from vae_np import astype, value_and_grad
-from vae_np.autodiff import leaves, paths, rebuild
+from vae_np.nests import leaves, paths, rebuild
 
 EPS = np.finfo(np.float64).eps
 

@@ -24,8 +24,8 @@ from vae_np import (
     vae,
     value_and_grad,
 )
-from vae_np.autodiff import leaves
 from vae_np.extensions.adversarial import alternate, critic, critic_loss, implicit_posterior, joined, moments
+from vae_np.nests import leaves
 
 N, D, E, L = 5, 4, 3, 2  # data, pixels, noise and latents a datum
 

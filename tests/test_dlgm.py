@@ -24,8 +24,8 @@ from vae_np import (
     vae,
     value_and_grad,
 )
-from vae_np.autodiff import leaves, rebuild
 from vae_np.extensions.dlgm import dlgm
+from vae_np.nests import leaves, rebuild
 
 IDENTITY = sequential()
 D = 8

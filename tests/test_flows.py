@@ -20,8 +20,8 @@ from vae_np import (
     vae,
     value_and_grad,
 )
-from vae_np.autodiff import leaves
 from vae_np.extensions.flows import compose, flow_posterior, planar, planar_direction, radial
+from vae_np.nests import leaves
 
 EPS = np.finfo(np.float64).eps
 PLANAR, RADIAL = ("u", "w", "b"), ("z0", "log_alpha", "beta")

@@ -6,9 +6,9 @@ import pytest
 from checkers import assert_gradient, assert_mean
 
 from vae_np import adam, astype, train, value_and_grad
-from vae_np.autodiff import leaves
 from vae_np.extensions.helmholtz import sleep, wake, wake_sleep
 from vae_np.extensions.sbn import enumerate_states, exact, infer, log_joint, log_q, sbn
+from vae_np.nests import leaves
 
 NETS = [(4, 3), (4, 3, 2)]
 both_nets = pytest.mark.parametrize("sizes", NETS, ids=["one layer", "two layers"])

@@ -22,7 +22,7 @@ from vae_np import (
     vae,
     value_and_grad,
 )
-from vae_np.autodiff import leaves, rebuild
+from vae_np.nests import leaves, rebuild
 
 ARCHITECTURES = [(784, [256], 2), (30, [20], 3), (17, [11, 7], 1), (9, [8, 8, 8], 5)]
 NOISE = [((), 12), ((1,), 5), ((4,), 7)]

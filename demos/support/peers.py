@@ -77,12 +77,13 @@ def vae_np(shape, optimizer, without=None):
     down = [b for n_in, n_out in zip(widths, widths[1:]) for b in (v.dense(n_in, n_out), act)]
     head = v.dense(shape.hidden[-1], shape.latent)
     model = v.vae(v.gaussian_posterior(v.sequential(*up, v.heads(head, head)),
-                                       kl=v.gaussian_log_ratio if shape.k else kl),
+                                       kl=kl),
                   v.bernoulli_likelihood(v.sequential(*down, v.dense(shape.hidden[0], shape.n_pixels))))
 
     def loss(params, x, eps):
-        nelbo = model.apply(params, x, eps)
-        return -anp.mean(iwae(-nelbo)) if shape.k else anp.mean(nelbo)
+        if shape.k:
+            return -anp.mean(iwae(model.log_weight(params, x, eps)))
+        return anp.mean(model.apply(params, x, eps))
 
     rule = rule(RATE, epsilon=RMS_EPS if optimizer == "rmsprop" else ADAM_EPS)
     position = [0, None]

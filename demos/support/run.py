@@ -10,7 +10,7 @@ import shutil
 
 import numpy as np
 
-from vae_np.autodiff import leaves, paths, rebuild
+from vae_np.nests import leaves, paths, rebuild
 from vae_np.tools import checkpoint
 
 NAMES = ("options", "data", "step", "params", "optimizer", "streams", "history", "seconds", "frames")

@@ -12,7 +12,7 @@ from autograd.tracer import Node, getval, isbox, new_box, notrace_primitives, tr
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 
-from vae_np.autodiff import leaves, paths, rebuild
+from vae_np.nests import leaves, paths, rebuild
 
 TITLES = {"affine": "dense", "rectify": "relu", "hyperbolic_tangent": "tanh", "location_scale": "location-scale",
           "gaussian_kl": "Gaussian KL", "gaussian_log_ratio": "Gaussian log-ratio", "gaussian_nll": "Gaussian NLL",
