@@ -176,7 +176,7 @@ def test_bad_input_is_refused(rng):
     for wrong in (x[0], x[:0], x.astype(np.uint8), x[None]):
         with pytest.raises(ValueError, match="log_likelihood: x has shape"):
             log_likelihood(model, params, wrong, noise(2), k=2)
-    with pytest.raises(ValueError, match="chunks of 0 rows"):
+    with pytest.raises(ValueError, match="rows, of a chunk, is 0"):
         log_likelihood(model, params, x, noise(2), k=2, rows=0)
     with pytest.raises(ValueError, match=r"the model returned \(3,\) for 2 samples of 3 data"):
         log_likelihood(nelbo(lambda params, x, eps: np.zeros(len(x))), [], x, noise(2), k=2)

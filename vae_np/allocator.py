@@ -1,8 +1,10 @@
-"""Keeps the memory of one step for the next one. Nothing about variational autoencoders: pass it by.
+"""Keeps the memory of one step for the next one. Nothing about variational autoencoders: pass it
+by.
 
-glibc hands large arrays straight back to the system when they are freed, so that the temporaries of every step are
-mapped, zeroed and faulted in anew. Freeing one block just under its 32 MB ceiling raises the size from which it does
-so; the second block lies where the temporaries will, and numpy asks for huge pages there.
+glibc hands large arrays straight back to the system when they are freed, so that the temporaries of
+every step are mapped, zeroed and faulted in anew. Freeing one block just under its 32 MB ceiling
+raises the size from which it does so; the second block lies where the temporaries will, and numpy
+asks for huge pages there.
 """
 
 import numpy as np

@@ -1,4 +1,5 @@
-"""Reverse-mode differentiation of a loss with respect to a nest of parameters: what autograd does, in a page.
+"""Reverse-mode differentiation of a loss with respect to a nest of parameters: what autograd does,
+in a page.
 
 Running the loss on *boxes* records a graph: one node for each operation, holding the function that
 takes the gradient of the output back to the inputs (its vector-Jacobian product, vjp). Walking that
@@ -24,8 +25,8 @@ def value_and_grad(loss):
 
     loss: returns a scalar, or a pair (scalar, extra) whose second part is handed on without being
     differentiated; the value is then that pair. Each array is a root of its own: for a container,
-    autograd would add a whole container of zeros for each, and a step take half as long again (0.69).
-    Raises ValueError where the loss is not a scalar or a parameter no float.
+    autograd would add a whole container of zeros for each, and a step take half as long again
+    (0.69). Raises ValueError where the loss is not a scalar or a parameter no float.
     """
 
     def differentiate(params, *args):
@@ -62,8 +63,8 @@ def backward(end):
 def formula(like, summed=False):
     """A formula as one node of the graph, its derivative by hand under it: `f.derivatives(x=…)`.
 
-    like: the argument whose dtype the others are cast to; integers become floats. summed: whether it
-    sums over the last axis. A derivative takes g = ∂loss/∂f, with that axis given back, and the
+    like: the argument whose dtype the others are cast to; integers become floats. summed: whether
+    it sums over the last axis. A derivative takes g = ∂loss/∂f, with that axis given back, and the
     arguments; what was broadcast is summed here. Written with autograd's functions, it can be
     differentiated again.
     """
@@ -135,5 +136,6 @@ def unbroadcast(g, shape):
 
 
 def stop_gradient(nest):
-    """The nest's arrays without what recorded them: the same values, constants to every gradient."""
+    """The nest's arrays without what recorded them: the same values, constants to every
+    gradient."""
     return rebuild(nest, [getval(leaf) for leaf in leaves(nest)])

@@ -30,8 +30,9 @@ def softplus(a):
 
 
 def log1p(y):
-    """log(1 + y) = log u + {y − (u − 1)} / u, u = 1 + y rounded: the second term gives back what the
-    rounding took. numpy's own takes one number at a time, and a step of the post's model 1.2 as long."""
+    """log(1 + y) = log u + {y − (u − 1)} / u, u = 1 + y rounded: the second term gives back what
+    the rounding took. numpy's own takes one number at a time, and a step of the post's model 1.2 as
+    long."""
     u = 1 + y
     return np.log(u) + (y - (u - 1)) / u
 
@@ -43,9 +44,10 @@ softplus.derivatives(a=lambda g, a: g * sigmoid(a))                       # ∂a
 def bernoulli_nll(x, logits):
     """−log Bern(x | σ(l)) = Σ_j {log(1 + e^l_j) − x_j l_j}, in nats.
 
-    x: (..., d), in [0, 1]. logits: (..., d), broadcast. Returns (...,). Raises ValueError where shapes
-    disagree or x leaves [0, 1]. For gray x the result is the mean over binary images drawn as Bern(x),
-    and not comparable with figures for binary ones. Kingma & Welling (2014), appendix C.1.
+    x: (..., d), in [0, 1]. logits: (..., d), broadcast. Returns (...,). Raises ValueError where
+    shapes disagree or x leaves [0, 1]. For gray x the result is the mean over binary images drawn
+    as Bern(x), and not comparable with figures for binary ones. Kingma & Welling (2014), appendix
+    C.1.
     """
     checks.agree("bernoulli_nll", x=x, logits=logits)
     checks.within("bernoulli_nll", x, 0, 1, ", such as bytes / 255")
@@ -81,7 +83,7 @@ def residual(x, mu, log_var):
 gaussian_nll.derivatives(
     x=lambda g, x, mu, log_var: g * residual(x, mu, log_var),             # ∂x = (x − μ)/σ²
     mu=lambda g, x, mu, log_var: -g * residual(x, mu, log_var),           # ∂μ = −(x − μ)/σ²
-    log_var=lambda g, x, mu, log_var:                                     # ∂log σ² = ½{1 − (x − μ)²/σ²}
+    log_var=lambda g, x, mu, log_var:                               # ∂log σ² = ½{1 − (x − μ)²/σ²}
         g * 0.5 * (1 - standardized(x, mu, log_var) ** 2))
 
 
@@ -89,9 +91,9 @@ gaussian_nll.derivatives(
 def gaussian_kl(mu, log_var, z=None):
     """KL[N(μ, σ²) ‖ N(0, I)] = −½ Σ_k {1 + log σ_k² − μ_k² − σ_k²}, in nats.
 
-    mu, log_var: (..., d). Returns (...,). z is not used: every divergence is called kl(mu, log_var, z).
-    σ² − 1 is evaluated as expm1(log σ²), exact near σ = 1. Raises ValueError where shapes disagree.
-    Kingma & Welling (2014), appendix B.
+    mu, log_var: (..., d). Returns (...,). z is not used: every divergence is called kl(mu, log_var,
+    z). σ² − 1 is evaluated as expm1(log σ²), exact near σ = 1. Raises ValueError where shapes
+    disagree. Kingma & Welling (2014), appendix B.
     """
     checks.agree("gaussian_kl", mu=mu, log_var=log_var)
     return 0.5 * np.sum(mu ** 2 + np.expm1(log_var) - log_var, axis=-1)
@@ -107,8 +109,8 @@ def gaussian_log_ratio(mu, log_var, z):
     """log N(z | μ, σ²) − log N(z | 0, I) = ½ Σ_k {z_k² − log σ_k² − (z_k − μ_k)² / σ_k²}, in nats.
 
     mu, log_var: (n, d). z: (..., n, d), samples. Returns (..., n). Its mean over z ~ N(μ, σ²) is
-    `gaussian_kl`; log-weights need this form, sample by sample. Raises ValueError where shapes disagree.
-    Burda, Grosse & Salakhutdinov (2016), eq. 8.
+    `gaussian_kl`; log-weights need this form, sample by sample. Raises ValueError where shapes
+    disagree. Burda, Grosse & Salakhutdinov (2016), eq. 8.
     """
     checks.agree("gaussian_log_ratio", mu=mu, log_var=log_var, z=z)
     return 0.5 * np.sum(z ** 2 - log_var - standardized(z, mu, log_var) ** 2, axis=-1)
@@ -116,7 +118,7 @@ def gaussian_log_ratio(mu, log_var, z):
 
 gaussian_log_ratio.derivatives(
     mu=lambda g, mu, log_var, z: g * residual(z, mu, log_var),            # ∂μ = (z − μ)/σ²
-    log_var=lambda g, mu, log_var, z:                                     # ∂log σ² = ½{(z − μ)²/σ² − 1}
+    log_var=lambda g, mu, log_var, z:                               # ∂log σ² = ½{(z − μ)²/σ² − 1}
         g * 0.5 * (standardized(z, mu, log_var) ** 2 - 1),
     z=lambda g, mu, log_var, z: g * (z - residual(z, mu, log_var)))       # ∂z = z − (z − μ)/σ²
 

@@ -34,7 +34,8 @@ class Block:
 
 @formula(like="W")
 def affine(x, W, b):
-    """x W + b, every axis of x but the last a batch axis. x: (..., n_in). W: (n_in, n_out). b: (n_out,)."""
+    """x W + b, every axis of x but the last a batch axis. x: (..., n_in). W: (n_in, n_out). b:
+    (n_out,)."""
     rows = x.reshape(-1, W.shape[0])  # one product for all samples, not one a sample
     return (rows @ W + b).reshape(x.shape[:-1] + b.shape)
 
@@ -46,7 +47,7 @@ def by_rows(a):
 affine.derivatives(
     x=lambda g, x, W, b: np.reshape(by_rows(g) @ W.T, x.shape),           # ∂x = g Wᵀ
     W=lambda g, x, W, b: by_rows(x).T @ by_rows(g),                       # ∂W = xᵀ g
-    b=lambda g, x, W, b: g)                                               # ∂b = g, summed over the data
+    b=lambda g, x, W, b: g)                                               # ∂b = Σ_n g_n
 
 
 def dense(n_in, n_out):
@@ -90,7 +91,8 @@ hyperbolic_tangent.derivatives(x=lambda g, x: g * (1 - np.tanh(x) ** 2))  # ∂x
 
 def elementwise(f, name=None):
     """h = f(x), entry by entry, without parameters. f: built of autograd.numpy's functions."""
-    return Block(lambda rng: (), lambda params, x: f(x), name or getattr(f, "__name__", "elementwise"))
+    name = name or getattr(f, "__name__", "elementwise")
+    return Block(lambda rng: (), lambda params, x: f(x), name)
 
 
 relu = elementwise(rectify, "relu")
@@ -111,7 +113,8 @@ def sequential(*blocks):
 
 
 def heads(*blocks):
-    """x ↦ (f_1(x), f_2(x), …): several outputs from one input, as the post's mean and log-variance."""
+    """x ↦ (f_1(x), f_2(x), …): several outputs from one input, as the post's mean and
+    log-variance."""
     checks.blocks("heads", blocks, "params", "x")
     name = f"heads({', '.join(block.name for block in blocks)})"
 

@@ -20,12 +20,12 @@ from vae_np.layers import Block
 def gaussian_posterior(encoder, kl=gaussian_kl, log_ratio=None):
     """q_φ(z|x) = N(z | μ_φ(x), diag σ_φ²(x)), reparameterized. apply: phi, x, eps -> z, kl.
 
-    encoder: a block with the two outputs mu, log_var, each (n, d). kl: the divergence from the prior,
-    kl(mu, log_var, z), that is trained on. x: (n, D). eps: (n, d) or (k, n, d), from N(0, I). z: of
-    eps' shape. kl: (n,), or (k, n) sampled; nats.
-    log_ratio: phi, x, eps -> z, log q_φ(z|x) − log p(z), of which log-weights are made; for a kl of
-    your own, it comes from the log_ratio(mu, log_var, z) that you give: which prior you mean, nobody
-    else knows. Raises ValueError where the encoder has not two outputs, or shapes disagree.
+    encoder: a block with the two outputs mu, log_var, each (n, d). kl: the divergence from the
+    prior, kl(mu, log_var, z), that is trained on. x: (n, D). eps: (n, d) or (k, n, d), from N(0,
+    I). z: of eps' shape. kl: (n,), or (k, n) sampled; nats. log_ratio: phi, x, eps -> z, log
+    q_φ(z|x) − log p(z), of which log-weights are made; for a kl of your own, it comes from the
+    log_ratio(mu, log_var, z) that you give: which prior you mean, nobody else knows. Raises
+    ValueError where the encoder has not two outputs, or shapes disagree.
     """
     given = "" if kl is gaussian_kl else f", kl={getattr(kl, '__name__', kl)}"
     name = f"gaussian_posterior({encoder.name}{given})"
@@ -44,7 +44,8 @@ def gaussian_posterior(encoder, kl=gaussian_kl, log_ratio=None):
 
 
 def bernoulli_likelihood(decoder):
-    """p_θ(x|z) = Π_j Bern(x_j | σ(l_j)), l = decoder(z). apply: theta, x, z -> nll, (..., n) in nats.
+    """p_θ(x|z) = Π_j Bern(x_j | σ(l_j)), l = decoder(z). apply: theta, x, z -> nll, (..., n) in
+    nats.
 
     x: (n, D) in [0, 1]. z: (n, d) or (k, n, d). decoder: a block from d to D logits.
     mean: theta, z -> E[x|z] = σ(l), (..., n, D). Raises ValueError where the decoder has several
@@ -53,9 +54,7 @@ def bernoulli_likelihood(decoder):
     name = f"bernoulli_likelihood({decoder.name})"
 
     def logits(theta, z):
-        l = checks.outputs(name, decoder.apply(theta, z))
-        checks.unbounded(name, l, lambda p: decoder.apply(p, z), theta)
-        return l
+        return checks.unbounded(name, decoder, theta, z)
 
     return Block(decoder.init, lambda theta, x, z: bernoulli_nll(x, logits(theta, z)), name,
                  mean=lambda theta, z: sigmoid(logits(theta, z)))
@@ -77,14 +76,15 @@ def gaussian_likelihood(decoder):
 
 
 def vae(posterior, likelihood):
-    """−ELBO = −log p_θ(x|z) + KL[q_φ(z|x) ‖ p(z)], z = g_φ(x, ε). apply: params, x, eps -> (..., n).
+    """−ELBO = −log p_θ(x|z) + KL[q_φ(z|x) ‖ p(z)], z = g_φ(x, ε). apply: params, x, eps -> (...,
+    n).
 
-    params: {"phi": the posterior's, "theta": the likelihood's}. One number for each datum and sample,
-    in nats: take the mean. Kingma & Welling (2014), eqs. 3 and 10.
-    log_weight: params, x, eps -> log w = log p_θ(x, z) − log q_φ(z|x), (..., n), sample by sample:
-    what bounds of k samples and log p(x) are made of. Never the closed-form KL: the model has it only
-    where the posterior has a log_ratio. Burda, Grosse & Salakhutdinov (2016), eq. 8.
-    Raises ValueError where a term is not one number for each datum.
+    params: {"phi": the posterior's, "theta": the likelihood's}. One number for each datum and
+    sample, in nats: take the mean. Kingma & Welling (2014), eqs. 3 and 10. log_weight: params, x,
+    eps -> log w = log p_θ(x, z) − log q_φ(z|x), (..., n), sample by sample: what bounds of k
+    samples and log p(x) are made of. Never the closed-form KL: the model has it only where the
+    posterior has a log_ratio. Burda, Grosse & Salakhutdinov (2016), eq. 8. Raises ValueError where
+    a term is not one number for each datum.
     """
     checks.blocks("vae", (posterior,), "phi", "x", "eps")
     checks.blocks("vae", (likelihood,), "theta", "x", "z")
@@ -102,5 +102,8 @@ def vae(posterior, likelihood):
     def log_weight(params, x, eps):
         return -terms(params, x, posterior.log_ratio(params["phi"], x, eps))
 
+    def init(rng):
+        return {"phi": posterior.init(rng), "theta": likelihood.init(rng)}
+
     more = {"log_weight": log_weight} if hasattr(posterior, "log_ratio") else {}
-    return Block(lambda rng: {"phi": posterior.init(rng), "theta": likelihood.init(rng)}, apply, name, **more)
+    return Block(init, apply, name, **more)

@@ -26,7 +26,7 @@ def zeros(params):
 
 def each_array(rule, *nests):
     """The rule on the arrays of params, gradient, *state, place by place: params, *state anew."""
-    checks.alike("optimizer", *nests)
+    checks.alike(*nests)
     columns = [*zip(*map(rule, *map(leaves, nests)))] or [()] * (len(nests) - 1)
     return [rebuild(nests[0], column) for column in columns]
 
@@ -52,12 +52,13 @@ def rmsprop(learning_rate=1e-3, rho=0.9, epsilon=1e-7):
 
 
 def adam(learning_rate=1e-3, beta1=0.9, beta2=0.999, epsilon=1e-8):
-    """m ← β₁ m + (1 − β₁) g,   v ← β₂ v + (1 − β₂) g²,   θ ← θ − η m̂ / (√v̂ + ε),   from m = v = 0.
+    """m ← β₁ m + (1 − β₁) g,   v ← β₂ v + (1 − β₂) g²,   θ ← θ − η m̂ / (√v̂ + ε),   from m = v =
+    0.
 
-    m̂ = m / (1 − β₁ᵗ) and v̂ = v / (1 − β₂ᵗ) undo the pull of the zeros at the start. Both are numbers
-    times the arrays, so they are folded into η and ε: with c = √(1 − β₂ᵗ) the step is
-    η c / (1 − β₁ᵗ) · m / (√v + ε c). Kingma & Ba (2015), algorithm 1 and the end of section 2.
-    Raises ValueError where η or ε is not positive or a β not in [0, 1).
+    m̂ = m / (1 − β₁ᵗ) and v̂ = v / (1 − β₂ᵗ) undo the pull of the zeros at the start. Both are
+    numbers times the arrays, so they are folded into η and ε: with c = √(1 − β₂ᵗ) the step is η c /
+    (1 − β₁ᵗ) · m / (√v + ε c). Kingma & Ba (2015), algorithm 1 and the end of section 2. Raises
+    ValueError where η or ε is not positive or a β not in [0, 1).
     """
     eta, beta1, beta2, eps = checks.rates("adam", learning_rate, epsilon, beta1=beta1, beta2=beta2)
 

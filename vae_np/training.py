@@ -28,17 +28,19 @@ def threshold(images):
 
 
 def dynamic(rng):
-    """x ~ Bern(gray value), drawn anew each time an image is shown (Salakhutdinov & Murray, 2008)."""
+    """x ~ Bern(gray value), drawn anew each time an image is shown (Salakhutdinov & Murray,
+    2008)."""
     checks.generator("dynamic", rng)
     return lambda images: (rng.random(images.shape, np.float32) < gray(images)).astype(np.float32)
 
 
 def minibatches(rng, data, batch_size, epochs=1, pixels=gray):
-    """Yield the rows of data in a new random order each epoch, batch_size at a time; the last may be smaller.
+    """Yield the rows of data in a new random order each epoch, batch_size at a time; the last may
+    be smaller.
 
-    rng: a generator, or None to keep the data's order. data: (n, ...). pixels: what turns the rows of
-    a minibatch into numbers, `gray`, `threshold` or `dynamic(rng)`, while the data themselves stay
-    bytes; None for data that are no pixels (real numbers, counts, labels), taken as they are.
+    rng: a generator, or None to keep the data's order. data: (n, ...). pixels: what turns the rows
+    of a minibatch into numbers, `gray`, `threshold` or `dynamic(rng)`, while the data themselves
+    stay bytes; None for data that are no pixels (real numbers, counts, labels), taken as they are.
     Raises ValueError where batch_size is no positive integer, the data are empty or no pixels.
     """
     data = np.asarray(data)
@@ -55,7 +57,8 @@ def minibatches(rng, data, batch_size, epochs=1, pixels=gray):
 
 
 def gaussian_noise(rng, d, k=None):
-    """n ↦ ε ~ N(0, I), float32: (n, d), or (k, n, d) for k samples. Raises ValueError where d or k is below 1."""
+    """n ↦ ε ~ N(0, I), float32: (n, d), or (k, n, d) for k samples. Raises ValueError where d or k
+    is below 1."""
     checks.generator("gaussian_noise", rng)
     if d < 1 or (k is not None and k < 1):
         raise ValueError(f"noise with d = {d}, k = {k}: expected at least 1")
@@ -63,7 +66,8 @@ def gaussian_noise(rng, d, k=None):
 
 
 class State(NamedTuple):
-    """Where training stands after a step: with the random streams' own states, all that a checkpoint needs."""
+    """Where training stands after a step: with the random streams' own states, all that a
+    checkpoint needs."""
 
     step: int
     params: Any
@@ -73,13 +77,15 @@ class State(NamedTuple):
 
 
 def train(loss, params, batches, noise, optimizer, value_and_grad=_value_and_grad, resume=None):
-    """Yield a State after each step θ ← update(θ, ∇ loss(θ, x, ε)), for each minibatch x, ε = noise(len(x)).
+    """Yield a State after each step θ ← update(θ, ∇ loss(θ, x, ε)), for each minibatch x, ε =
+    noise(len(x)).
 
     loss: (params, x, eps) -> a scalar, or (scalar, extra). optimizer: such as `adam(1e-3)`.
     value_and_grad: what differentiates the loss; replaced, for one, to average gradients over
-    machines. resume: a State to go on from, in place of params. Raises ValueError where an argument is
-    of another kind, and FloatingPointError at the first step whose loss or gradient is not finite,
-    naming the step, the parameter and the cause; the State yielded last is then the last good one.
+    machines. resume: a State to go on from, in place of params. Raises ValueError where an argument
+    is of another kind, and FloatingPointError at the first step whose loss or gradient is not
+    finite, naming the step, the parameter and the cause; the State yielded last is then the last
+    good one.
     """
     checks.training(loss, batches, noise, optimizer)
 
@@ -99,10 +105,11 @@ def train(loss, params, batches, noise, optimizer, value_and_grad=_value_and_gra
 
 
 def evaluate(terms, params, batches, noise):
-    """The mean over all data of each of the terms, sampled as in training: a tuple of floats, in nats.
+    """The mean over all data of each of the terms, sampled as in training: a tuple of floats, in
+    nats.
 
-    terms: (params, x, eps) -> a tuple of arrays (..., n), such as the nll and the kl. At z = μ instead
-    of a sample, the nll would be too good: it is no bound on −log p(x) any more.
+    terms: (params, x, eps) -> a tuple of arrays (..., n), such as the nll and the kl. At z = μ
+    instead of a sample, the nll would be too good: it is no bound on −log p(x) any more.
     """
     checks.function("evaluate", "noise", noise, "gaussian_noise(rng, d)")
     totals, count = 0.0, 0

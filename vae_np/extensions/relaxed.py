@@ -1,11 +1,14 @@
-"""Discrete latents that a gradient can pass: Gumbel-softmax and binary Concrete, as functions of uniform noise.
+"""Discrete latents that a gradient can pass: Gumbel-softmax and binary Concrete, as functions of
+uniform noise.
 
-A draw from a categorical law is an argmax, whose derivative is zero. Softened to a softmax at temperature τ it has a
-derivative; as τ → 0 it becomes the draw again, while the gradient's variance grows.
+A draw from a categorical law is an argmax, whose derivative is zero. Softened to a softmax at
+temperature τ it has a derivative; as τ → 0 it becomes the draw again, while the gradient's variance
+grows.
 
-The sharp edge: a soft z with the KL of the discrete laws bounds neither log p(x) of the discrete model nor that of the
-relaxed one: it can exceed both. It is good for training; what is reported is the bound at `hard=True`, whose z are
-exact draws. (As a soft draw's density ratio, one would need the Concrete density: Maddison et al. (2017), appendix C.)
+The sharp edge: a soft z with the KL of the discrete laws bounds neither log p(x) of the discrete
+model nor that of the relaxed one: it can exceed both. It is good for training; what is reported is
+the bound at `hard=True`, whose z are exact draws. (As a soft draw's density ratio, one would need
+the Concrete density: Maddison et al. (2017), appendix C.)
 
 `log_softmax` is that of the room `likelihoods`, where labels need it.
 """
@@ -23,8 +26,9 @@ from vae_np.layers import Block
 
 
 def _inside(u, logits):
-    """u in [0, 1] moved into the open interval, in float64. Both ends are reached: `random` returns multiples of ½ε,
-    0 among them, and 0 stands for all that lies below ½ε. So [0, 1] is mapped onto [½ε, 1 − ½ε], ε that of u's dtype.
+    """u in [0, 1] moved into the open interval, in float64. Both ends are reached: `random` returns
+    multiples of ½ε, 0 among them, and 0 stands for all that lies below ½ε. So [0, 1] is mapped onto
+    [½ε, 1 − ½ε], ε that of u's dtype.
     """
     u = onp.asarray(u)
     if u.dtype.kind != "f" or not (u.min() >= 0 and u.max() <= 1):
@@ -42,11 +46,13 @@ def _temperature(tau):
 
 
 def gumbel_softmax(logits, u, tau):
-    """y = softmax((log π + G) / τ), G = −log(−log u): a soft draw from Cat(π), π = softmax(logits), over the last axis.
+    """y = softmax((log π + G) / τ), G = −log(−log u): a soft draw from Cat(π), π = softmax(logits),
+    over the last axis.
 
-    logits: (n, ..., K). u: of that shape, or (k, n, ..., K) for k samples, uniform on [0, 1], the ends included.
-    Returns y of u's shape, on the simplex; argmax y is an exact draw, for any τ (Gumbel-max). Raises ValueError where
-    shapes disagree, u leaves [0, 1] or τ is not positive. Jang, Gu & Poole (2017), eqs. 1 and 2.
+    logits: (n, ..., K). u: of that shape, or (k, n, ..., K) for k samples, uniform on [0, 1], the
+    ends included. Returns y of u's shape, on the simplex; argmax y is an exact draw, for any τ
+    (Gumbel-max). Raises ValueError where shapes disagree, u leaves [0, 1] or τ is not positive.
+    Jang, Gu & Poole (2017), eqs. 1 and 2.
     """
     logits = floating(logits)
     g = -onp.log(-onp.log(_inside(u, logits)))
@@ -54,10 +60,12 @@ def gumbel_softmax(logits, u, tau):
 
 
 def binary_concrete(logits, u, tau):
-    """y = σ((l + log u − log(1 − u)) / τ): a soft draw from Bern(σ(l)), entry by entry; y > ½ is an exact one.
+    """y = σ((l + log u − log(1 − u)) / τ): a soft draw from Bern(σ(l)), entry by entry; y > ½ is an
+    exact one.
 
-    logits: (n, ..., d). u: of that shape, or (k, n, ..., d), uniform on [0, 1], the ends included. Returns y of u's
-    shape, in [0, 1]. Raises ValueError as `gumbel_softmax`. Maddison, Mnih & Teh (2017), appendix B.
+    logits: (n, ..., d). u: of that shape, or (k, n, ..., d), uniform on [0, 1], the ends included.
+    Returns y of u's shape, in [0, 1]. Raises ValueError as `gumbel_softmax`. Maddison, Mnih & Teh
+    (2017), appendix B.
     """
     logits = floating(logits)
     u = _inside(u, logits)
@@ -66,7 +74,8 @@ def binary_concrete(logits, u, tau):
 
 @formula(like="y")
 def hard_categorical(y):
-    """One-hot(argmax y), over the last axis: forward the hard draw, backward the soft one's gradient."""
+    """One-hot(argmax y), over the last axis: forward the hard draw, backward the soft one's
+    gradient."""
     return onp.eye(y.shape[-1], dtype=y.dtype)[onp.argmax(y, axis=-1)]
 
 
@@ -85,36 +94,42 @@ hard_bernoulli.derivatives(y=lambda g, y: g)                              # ∂y
 def categorical_kl(logits, z=None):
     """KL[Π_i Cat(π_i) ‖ uniform] = Σ_i {Σ_j π_ij log π_ij + log K}, in nats.
 
-    logits: (..., N, K), π = softmax over K. Returns (...,): N variables summed. Between 0 and N log K.
-    z is not used: every divergence here is called kl(logits, z).
+    logits: (..., N, K), π = softmax over K. Returns (...,): N variables summed. Between 0 and N log
+    K. z is not used: every divergence here is called kl(logits, z).
     """
     log_pi = log_softmax(logits)
     return np.sum(np.exp(log_pi) * log_pi, axis=(-2, -1)) + logits.shape[-2] * math.log(logits.shape[-1])
 
 
 def categorical_log_ratio(logits, z):
-    """log Cat(z | π) − log(1/K), summed over variables = Σ_i {Σ_j z_ij log π_ij + log K}, in nats; z one-hot.
+    """log Cat(z | π) − log(1/K), summed over variables = Σ_i {Σ_j z_ij log π_ij + log K}, in nats;
+    z one-hot.
 
-    logits: (n, N, K). z: (..., n, N, K). Returns (..., n). Its mean over hard draws is `categorical_kl`; bounds of
-    several samples need this form. For a soft z it is no ratio of densities.
+    logits: (n, N, K). z: (..., n, N, K). Returns (..., n). Its mean over hard draws is
+    `categorical_kl`; bounds of several samples need this form. For a soft z it is no ratio of
+    densities.
     """
     return np.sum(z * log_softmax(logits), axis=(-2, -1)) + logits.shape[-2] * math.log(logits.shape[-1])
 
 
 def bernoulli_kl(logits, z=None, prior_logits=0.0):
-    """KL[Π_k Bern(q_k) ‖ Bern(p_k)] = Σ_k {q log q/p + (1 − q) log (1 − q)/(1 − p)}, in nats; q = σ(l), p = σ(prior).
+    """KL[Π_k Bern(q_k) ‖ Bern(p_k)] = Σ_k {q log q/p + (1 − q) log (1 − q)/(1 − p)}, in nats; q =
+    σ(l), p = σ(prior).
 
-    logits: (..., d). prior_logits: a number (0: a fair coin), (d,) or (..., d). Returns (...,). Evaluated as the
-    cross-entropy of q and p less the entropy of q, both from logits. Raises ValueError where shapes disagree.
+    logits: (..., d). prior_logits: a number (0: a fair coin), (d,) or (..., d). Returns (...,).
+    Evaluated as the cross-entropy of q and p less the entropy of q, both from logits. Raises
+    ValueError where shapes disagree.
     """
     q = sigmoid(logits)
     return bernoulli_nll(q, _prior(logits, prior_logits)) - bernoulli_nll(q, logits)
 
 
 def bernoulli_log_ratio(logits, z, prior_logits=0.0):
-    """log Bern(z | σ(l)) − log Bern(z | σ(prior)), summed over the last axis, in nats; z of zeros and ones.
+    """log Bern(z | σ(l)) − log Bern(z | σ(prior)), summed over the last axis, in nats; z of zeros
+    and ones.
 
-    logits: (n, d). z: (..., n, d). Returns (..., n): as `categorical_log_ratio`, for the binary case.
+    logits: (n, d). z: (..., n, d). Returns (..., n): as `categorical_log_ratio`, for the binary
+    case.
     """
     return bernoulli_nll(z, _prior(logits, prior_logits)) - bernoulli_nll(z, logits)
 
@@ -126,13 +141,15 @@ def _prior(logits, prior_logits):
 
 
 def categorical_posterior(encoder, tau, categories, hard=False, kl=categorical_kl):
-    """q_φ(z|x) = Π_i Cat(z_i | softmax(l_i)), l = encoder(x), relaxed at temperature τ. apply: phi, x, u -> z, kl.
+    """q_φ(z|x) = Π_i Cat(z_i | softmax(l_i)), l = encoder(x), relaxed at temperature τ. apply: phi,
+    x, u -> z, kl.
 
-    encoder: a block with N·K outputs; categories: K. x: (n, D). u: (n, N·K) or (k, n, N·K), uniform on [0, 1].
-    z: of u's shape, its K-blocks on the simplex, or one-hot where hard. kl: a function of logits (n, N, K) and z
-    (..., n, N, K); (n,), or (k, n) sampled; nats. A log_ratio, and so log-weights, only where hard and the prior is
-    the uniform one. τ is a number: to anneal it, build the model anew from a τ that comes along with the noise, which
-    costs nothing, since parameters live outside. Raises ValueError where sizes disagree or τ ≤ 0.
+    encoder: a block with N·K outputs; categories: K. x: (n, D). u: (n, N·K) or (k, n, N·K), uniform
+    on [0, 1]. z: of u's shape, its K-blocks on the simplex, or one-hot where hard. kl: a function
+    of logits (n, N, K) and z (..., n, N, K); (n,), or (k, n) sampled; nats. A log_ratio, and so
+    log-weights, only where hard and the prior is the uniform one. τ is a number: to anneal it,
+    build the model anew from a τ that comes along with the noise, which costs nothing, since
+    parameters live outside. Raises ValueError where sizes disagree or τ ≤ 0.
     """
     _temperature(tau)
     return _posterior(encoder, lambda logits, u: gumbel_softmax(logits, u, tau), hard_categorical if hard else None, kl,
@@ -141,11 +158,12 @@ def categorical_posterior(encoder, tau, categories, hard=False, kl=categorical_k
 
 
 def bernoulli_posterior(encoder, tau, hard=False, kl=bernoulli_kl):
-    """q_φ(z|x) = Π_k Bern(z_k | σ(l_k)), l = encoder(x), relaxed at temperature τ. apply: phi, x, u -> z, kl.
+    """q_φ(z|x) = Π_k Bern(z_k | σ(l_k)), l = encoder(x), relaxed at temperature τ. apply: phi, x, u
+    -> z, kl.
 
-    encoder: a block with d outputs. x: (n, D). u: (n, d) or (k, n, d), uniform on [0, 1]. z: of u's shape, in [0, 1],
-    or zeros and ones where hard. kl: a function of the logits (n, d) and z; nats. τ, log_ratio: see
-    `categorical_posterior`.
+    encoder: a block with d outputs. x: (n, D). u: (n, d) or (k, n, d), uniform on [0, 1]. z: of u's
+    shape, in [0, 1], or zeros and ones where hard. kl: a function of the logits (n, d) and z; nats.
+    τ, log_ratio: see `categorical_posterior`.
     """
     _temperature(tau)
     return _posterior(encoder, lambda logits, u: binary_concrete(logits, u, tau), hard_bernoulli if hard else None, kl,

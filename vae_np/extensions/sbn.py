@@ -1,12 +1,14 @@
-"""Sigmoid belief networks: binary units in layers, each a coin whose logit is affine in the layer above it.
+"""Sigmoid belief networks: binary units in layers, each a coin whose logit is affine in the layer
+above it.
 
-p_θ(x, h) = p(h_L) Π p(h_l | h_{l+1}), h_0 = x, and q_φ(h|x) = Π q(h_l | h_{l−1}), all factors Bernoulli. The prior of
-the top layer is learned: θ stands inside the KL, so this room supplies the whole objective. Everything else follows
-from the parameters: {"phi": [q(h₁|x), q(h₂|h₁), …], "theta": {"layers": [p(x|h₁), p(h₁|h₂), …], "prior": logits}}.
+p_θ(x, h) = p(h_L) Π p(h_l | h_{l+1}), h_0 = x, and q_φ(h|x) = Π q(h_l | h_{l−1}), all factors
+Bernoulli. The prior of the top layer is learned: θ stands inside the KL, so this room supplies the
+whole objective. Everything else follows from the parameters: {"phi": [q(h₁|x), q(h₂|h₁), …],
+"theta": {"layers": [p(x|h₁), p(h₁|h₂), …], "prior": logits}}.
 
-h is a list of arrays, one a layer, the one beside x first; noise is one array (..., n, d₁ + … + d_L). Small networks
-can be summed over all their states: `enumerate_states` and `exact` are the judges of every estimator.
-Saul, Jaakkola & Jordan (1996); Mnih & Gregor (2014).
+h is a list of arrays, one a layer, the one beside x first; noise is one array (..., n, d₁ + … +
+d_L). Small networks can be summed over all their states: `enumerate_states` and `exact` are the
+judges of every estimator. Saul, Jaakkola & Jordan (1996); Mnih & Gregor (2014).
 """
 
 import autograd.numpy as np
@@ -33,11 +35,12 @@ def bernoulli_sample(logits, u):
 def sbn(n_visible, *n_hidden, sample=bernoulli_sample):
     """−log w = log q_φ(h|x) − log p_θ(x, h), h ~ q_φ(h|x). apply: params, x, u -> (..., n) in nats.
 
-    The mean over u is the negative ELBO. x: (n, n_visible), zeros and ones. u: (n, Σ n_hidden) or (k, n, Σ n_hidden),
-    uniform. sample: how h comes from logits and u. With hard draws the gradient in φ is NOT the bound's: h hides its
-    dependence on φ; train by `score_function`, by wake and sleep, or with a relaxed sample,
-    `lambda l, u: binary_concrete(l, u, tau)`, which leaves the bound (and is then no log w). Parameters are Glorot-
-    uniform, biases zero. Raises ValueError where sizes disagree.
+    The mean over u is the negative ELBO. x: (n, n_visible), zeros and ones. u: (n, Σ n_hidden) or
+    (k, n, Σ n_hidden), uniform. sample: how h comes from logits and u. With hard draws the gradient
+    in φ is NOT the bound's: h hides its dependence on φ; train by `score_function`, by wake and
+    sleep, or with a relaxed sample, `lambda l, u: binary_concrete(l, u, tau)`, which leaves the
+    bound (and is then no log w). Parameters are Glorot- uniform, biases zero. Raises ValueError
+    where sizes disagree.
     """
     sizes = (n_visible, *n_hidden)
     name = f"sbn({', '.join(map(str, sizes))})"
@@ -69,7 +72,8 @@ def _split(u, sizes):
 
 
 def infer(phi, x, u, sample=bernoulli_sample):
-    """h ~ q_φ(h|x), upwards: h_l from h_{l−1}. u: (..., n, d₁ + … + d_L). Returns the list of layers (..., n, d_l)."""
+    """h ~ q_φ(h|x), upwards: h_l from h_{l−1}. u: (..., n, d₁ + … + d_L). Returns the list of
+    layers (..., n, d_l)."""
     h = []
     for layer, part in zip(phi, _split(u, [layer["W"].shape[1] for layer in phi])):
         h.append(sample(_affine(layer, h[-1] if h else x), part))
@@ -77,7 +81,8 @@ def infer(phi, x, u, sample=bernoulli_sample):
 
 
 def generate(theta, u, sample=bernoulli_sample):
-    """(x, h) ~ p_θ(x, h), downwards from the prior. u: (..., n, D + d₁ + … + d_L), x's part first. Returns x, h."""
+    """(x, h) ~ p_θ(x, h), downwards from the prior. u: (..., n, D + d₁ + … + d_L), x's part first.
+    Returns x, h."""
     *parts, top = _split(u, [layer["W"].shape[1] for layer in theta["layers"]] + [theta["prior"].shape[0]])
     h = [sample(theta["prior"], top)]
     for layer, part in zip(theta["layers"][::-1], parts[::-1]):
@@ -86,23 +91,27 @@ def generate(theta, u, sample=bernoulli_sample):
 
 
 def log_q(phi, x, h):
-    """log q_φ(h|x) = Σ_l log Bern(h_l | σ(W_l h_{l−1} + b_l)), h_0 = x. Returns (..., n) in nats."""
+    """log q_φ(h|x) = Σ_l log Bern(h_l | σ(W_l h_{l−1} + b_l)), h_0 = x. Returns (..., n) in
+    nats."""
     return -sum(bernoulli_nll(h_l, _affine(layer, below)) for layer, below, h_l in zip(phi, [x, *h], h))
 
 
 def log_joint(theta, x, h):
-    """log p_θ(x, h) = log p(h_L) + Σ_l log Bern(h_{l−1} | σ(W_l h_l + b_l)), h_0 = x. Returns (..., n) in nats."""
+    """log p_θ(x, h) = log p(h_L) + Σ_l log Bern(h_{l−1} | σ(W_l h_l + b_l)), h_0 = x. Returns (...,
+    n) in nats."""
     layers = sum(bernoulli_nll(below, _affine(layer, h_l)) for layer, below, h_l in zip(theta["layers"], [x, *h], h))
     return -layers - bernoulli_nll(h[-1], theta["prior"])
 
 
 def score_function(params, x, u, baseline=None):
-    """−log w, its gradient in φ the score function's: (−log w − c) ∇_φ log q_φ(h|x), whose mean is that of the bound.
+    """−log w, its gradient in φ the score function's: (−log w − c) ∇_φ log q_φ(h|x), whose mean is
+    that of the bound.
 
-    params, x, u: as for `sbn`. baseline: c, a number or (..., n), constant in h; it leaves the mean and changes the
-    variance. None: for each of k ≥ 2 samples, the mean of the others, which knows nothing of its h. Returns (..., n):
-    the value is −log w, the gradient in θ its own. Raises ValueError without a sample axis to take the others from.
-    Williams (1992); Mnih & Gregor (2014), section 2; leave-one-out: Kool, van Hoof & Welling (2019).
+    params, x, u: as for `sbn`. baseline: c, a number or (..., n), constant in h; it leaves the mean
+    and changes the variance. None: for each of k ≥ 2 samples, the mean of the others, which knows
+    nothing of its h. Returns (..., n): the value is −log w, the gradient in θ its own. Raises
+    ValueError without a sample axis to take the others from. Williams (1992); Mnih & Gregor (2014),
+    section 2; leave-one-out: Kool, van Hoof & Welling (2019).
     """
     h = infer(params["phi"], x, u)
     log_q_h, log_p = log_q(params["phi"], x, h), log_joint(params["theta"], x, h)
@@ -117,7 +126,8 @@ def score_function(params, x, u, baseline=None):
 
 
 def enumerate_states(sizes, limit=20):
-    """All 2^K states of layers with these sizes, K = Σ sizes: a list of arrays (2^K, 1, d_l), to broadcast over data.
+    """All 2^K states of layers with these sizes, K = Σ sizes: a list of arrays (2^K, 1, d_l), to
+    broadcast over data.
 
     Raises ValueError where K is above the limit.
     """
@@ -128,9 +138,11 @@ def enumerate_states(sizes, limit=20):
 
 
 def exact(params, x):
-    """log p_θ(x) = log Σ_h p_θ(x, h) and ELBO = Σ_h q_φ(h|x) log w, over all states h: each (n,), in nats.
+    """log p_θ(x) = log Σ_h p_θ(x, h) and ELBO = Σ_h q_φ(h|x) log w, over all states h: each (n,),
+    in nats.
 
-    No noise, and differentiable: the truth for every estimator. The gap between them is KL[q_φ(h|x) ‖ p_θ(h|x)].
+    No noise, and differentiable: the truth for every estimator. The gap between them is KL[q_φ(h|x)
+    ‖ p_θ(h|x)].
     """
     h = enumerate_states([layer["W"].shape[1] for layer in params["phi"]])
     log_p, log_q_h = log_joint(params["theta"], x, h), log_q(params["phi"], x, h)
