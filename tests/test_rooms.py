@@ -74,3 +74,10 @@ def test_no_clipping_no_pickle_no_global_randomness(path):
         text = file.read()
     for word in (r"np\.clip", "import pickle", r"np\.random\.(?!Generator)", "allow_pickle=True", r"plt\.show"):
         assert not re.search(word, text), word
+
+
+@pytest.mark.parametrize("path", CORE + TOOLS + ROOMS, ids=name)
+def test_lines_of_the_package_end_at_100_characters(path):
+    with open(path, encoding="utf-8") as file:
+        long = [i for i, line in enumerate(file, 1) if len(line.rstrip("\n")) > 100]
+    assert not long
