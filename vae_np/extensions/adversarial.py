@@ -71,7 +71,7 @@ def critic(network, features=identity):
 
 def _logit(critic, psi, x, z):
     T = critic.apply(psi, x, z)
-    if np.shape(T) != np.shape(z)[:-1]:  # (n, 1), for one, would broadcast against the likelihood to (n, n)
+    if np.shape(T) != np.shape(z)[:-1]:  # (n, 1) would broadcast against the likelihood to (n, n)
         raise ValueError(f"{critic.name}: T has shape {np.shape(T)} for z of shape {np.shape(z)}; "
                          "expected one number a sample")
     return T
@@ -87,13 +87,14 @@ def moments(sampler, eps):
     no Gaussian fits.
     """
     if np.ndim(eps) != 2 or len(eps) < 2:
-        raise ValueError(f"moments: eps has shape {np.shape(eps)}; expected (m, e) with m of at least 2")
+        raise ValueError(f"moments: eps has shape {np.shape(eps)}; expected (m, e), m of at least 2")
 
     def contrast(phi, x):
         z = sampler.apply(phi, x, onp.repeat(eps[:, None], len(x), axis=1))
         variance = onp.var(z, axis=0, ddof=1)
         if not (variance > 0).all():
-            raise ValueError(f"moments: q has no spread in latents {sorted({*onp.where(variance <= 0)[1].tolist()})}")
+            flat = sorted({*onp.where(variance <= 0)[1].tolist()})
+            raise ValueError(f"moments: q has no spread in latents {flat}")
         return onp.mean(z, axis=0), onp.log(variance)
 
     return contrast
@@ -121,7 +122,8 @@ def implicit_posterior(sampler, critic, psi, contrast=None):
         T = _logit(critic, stop_gradient(psi), x, (z - mu) * onp.exp(-0.5 * log_var))
         return z, T + gaussian_log_ratio(mu, log_var, z)
 
-    name = f"implicit_posterior({sampler.name}, {critic.name}" + ("" if contrast is None else ", contrast") + ")"
+    parts = [sampler.name, critic.name] + ["contrast"] * (contrast is not None)
+    name = f"implicit_posterior({', '.join(parts)})"
     return Block(sampler.init, apply, name)
 
 
@@ -139,8 +141,8 @@ def critic_loss(sampler, critic, contrast=None):
     def loss(psi, phi, x, eps, prior):
         z = sampler.apply(stop_gradient(phi), x, eps)
         if np.shape(prior) != np.shape(z):
-            raise ValueError(f"critic_loss: samples of the prior have shape {np.shape(prior)}, of q {np.shape(z)}; "
-                             "expected the same")
+            raise ValueError(f"critic_loss: samples of the prior have shape {np.shape(prior)}, of q "
+                             f"{np.shape(z)}; expected the same")
         if contrast is not None:
             mu, log_var = contrast(stop_gradient(phi), x)
             z = (z - mu) * onp.exp(-0.5 * log_var)
@@ -150,7 +152,8 @@ def critic_loss(sampler, critic, contrast=None):
     return loss
 
 
-def alternate(sampler, critic, likelihood, params, psi, batches, noise, prior, optimizers, steps=1, draws=None):
+def alternate(sampler, critic, likelihood, params, psi, batches, noise, prior, optimizers, steps=1,
+              draws=None):
     """Yield the State of the model and the State of the critic after each minibatch: algorithm 1.
 
     Each minibatch: `steps` steps on ψ with φ fixed, then one on φ, θ with ψ fixed. noise, prior: n
@@ -164,7 +167,7 @@ def alternate(sampler, critic, likelihood, params, psi, batches, noise, prior, o
     critic_state = model_state = None
 
     def fitted(phi, x):
-        r = moments(sampler, noise(draws))(phi, x)  # once: φ and x stay until the minibatch's last step
+        r = moments(sampler, noise(draws))(phi, x)  # once: φ and x stay for the whole minibatch
         return lambda phi, x: r
 
     def critics(phi, contrast):
@@ -177,9 +180,10 @@ def alternate(sampler, critic, likelihood, params, psi, batches, noise, prior, o
 
     for x in batches:
         contrast = None if draws is None else fitted(params["phi"], x)
-        *_, critic_state = train(critics(params["phi"], contrast), psi, [x] * steps, lambda n: (noise(n), prior(n)),
-                                 optimizers[1], resume=critic_state)
+        *_, critic_state = train(critics(params["phi"], contrast), psi, [x] * steps,
+                                 lambda n: (noise(n), prior(n)), optimizers[1], resume=critic_state)
         psi = critic_state.params
-        (model_state,) = train(models(psi, contrast), params, [x], noise, optimizers[0], resume=model_state)
+        (model_state,) = train(models(psi, contrast), params, [x], noise, optimizers[0],
+                               resume=model_state)
         params = model_state.params
         yield model_state, critic_state

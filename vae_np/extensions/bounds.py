@@ -44,7 +44,8 @@ log_mean_exp.derivatives(a=lambda g, a: g * shares(a))                    # ∂a
 def _samples(name, log_w):
     shape = np.shape(log_w)
     if len(shape) < 2 or shape[0] < 1:
-        raise ValueError(f"{name}: log-weights have shape {shape}; expected (k, n), k ≥ 1 samples of n data")
+        raise ValueError(f"{name}: log-weights have shape {shape}; "
+                         "expected (k, n), k ≥ 1 samples of n data")
     return log_w
 
 

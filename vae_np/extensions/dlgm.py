@@ -24,23 +24,25 @@ def dlgm(*maps, sizes):
     """
     name = f"dlgm({', '.join(block.name for block in maps)}, sizes={tuple(sizes)})"
     if len(maps) != len(sizes) or min(sizes, default=0) < 1:
-        raise ValueError(f"{name}: {len(maps)} maps and {len(sizes)} sizes; expected one map below each level, "
-                         "and levels of at least 1 feature")
+        raise ValueError(f"{name}: {len(maps)} maps and {len(sizes)} sizes; expected one map below "
+                         "each level, and levels of at least 1 feature")
     ends = [int(end) for end in onp.cumsum(sizes)]
 
     def init(rng):
-        return {"G": [onp.eye(size, dtype=onp.float32) for size in sizes], "T": [block.init(rng) for block in maps]}
+        return {"G": [onp.eye(size, dtype=onp.float32) for size in sizes],
+                "T": [block.init(rng) for block in maps]}
 
     def apply(theta, xi):
-        if [onp.shape(G) for G in theta["G"]] != [(size, size) for size in sizes] or len(theta["T"]) != len(maps):
-            raise ValueError(f"{name}: parameters have G of shapes {[np.shape(G) for G in theta['G']]} and "
-                             f"{len(theta['T'])} maps")
+        found = [onp.shape(G) for G in theta["G"]]
+        if found != [(size, size) for size in sizes] or len(theta["T"]) != len(maps):
+            raise ValueError(f"{name}: parameters have G of shapes {found} and {len(theta['T'])} maps")
         if np.shape(xi)[-1:] != (ends[-1],):
             raise ValueError(f"{name}: xi has shape {np.shape(xi)}; expected (..., {ends[-1]})")
         h = None
         for block, p, G, size, end in zip(maps, theta["T"], theta["G"], sizes, ends):
             if h is not None and np.shape(checks.outputs(name, h))[-1:] != (size,):
-                raise ValueError(f"{name}: a map gives {np.shape(h)[-1]} features to a level of {size}")
+                raise ValueError(f"{name}: a map gives {np.shape(h)[-1]} features to a level of "
+                                 f"{size}")
             noise = np.matmul(xi[..., end - size:end], G.T)
             h = block.apply(p, noise if h is None else h + noise)
         return h

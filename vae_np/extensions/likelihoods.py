@@ -23,7 +23,8 @@ def poisson_nll(x, log_rate):
     return np.sum(np.exp(log_rate) - x * log_rate + gammaln(x + 1), axis=-1)
 
 
-poisson_nll.derivatives(log_rate=lambda g, x, log_rate: g * (np.exp(log_rate) - x))   # ∂r = e^r − x; x is discrete
+poisson_nll.derivatives(
+    log_rate=lambda g, x, log_rate: g * (np.exp(log_rate) - x))           # ∂r = e^r − x; x is discrete
 
 
 @formula(like="logits")
@@ -51,7 +52,8 @@ def categorical_nll(x, logits):
     checks.agree("categorical_nll", **{"x": x, "logits[..., 0]": logits[..., 0]})
     label = onp.asarray(x)[..., None] == onp.arange(np.shape(logits)[-1])
     if not label.any(axis=-1).all():
-        raise ValueError(f"categorical_nll: x has labels other than 0, …, {np.shape(logits)[-1] - 1}")
+        raise ValueError("categorical_nll: x has labels other than 0, …, "
+                         f"{np.shape(logits)[-1] - 1}")
     return -np.sum(np.where(label, log_softmax(logits), 0), axis=(-2, -1))
 
 

@@ -32,9 +32,11 @@ def _inside(u, logits):
     """
     u = onp.asarray(u)
     if u.dtype.kind != "f" or not (u.min() >= 0 and u.max() <= 1):
-        raise ValueError(f"noise of dtype {u.dtype} from {u.min():.3g} to {u.max():.3g}: expected uniform on [0, 1]")
+        raise ValueError(f"noise of dtype {u.dtype} from {u.min():.3g} to {u.max():.3g}: "
+                         "expected uniform on [0, 1]")
     if np.ndim(logits) == 0 or u.shape[-np.ndim(logits):] != np.shape(logits):
-        raise ValueError(f"noise has shape {u.shape}, logits {np.shape(logits)}: expected (..., n, d) and (n, d)")
+        raise ValueError(f"noise has shape {u.shape}, logits {np.shape(logits)}: "
+                         "expected (..., n, d) and (n, d)")
     eps = float(onp.finfo(u.dtype).eps)
     return eps / 2 + (1 - eps) * u.astype(onp.float64)
 
@@ -69,7 +71,8 @@ def binary_concrete(logits, u, tau):
     """
     logits = floating(logits)
     u = _inside(u, logits)
-    return sigmoid((logits + onp.asarray(onp.log(u) - onp.log1p(-u), logits.dtype)) / _temperature(tau))
+    noise = onp.asarray(onp.log(u) - onp.log1p(-u), logits.dtype)
+    return sigmoid((logits + noise) / _temperature(tau))
 
 
 @formula(like="y")
@@ -85,8 +88,9 @@ def hard_bernoulli(y):
     return (y > 0.5).astype(y.dtype)
 
 
-# Straight-through. The true derivative of a step is 0 almost everywhere; in its place stands that of the identity. The
-# loss then sees exact draws, and its gradient is biased: the slope is measured at y, the loss at the corner beside it.
+# Straight-through. The true derivative of a step is 0 almost everywhere; in its place stands that of
+# the identity. The loss then sees exact draws, and its gradient is biased: the slope is measured at y,
+# the loss at the corner beside it.
 hard_categorical.derivatives(y=lambda g, y: g)                            # ∂y := 1
 hard_bernoulli.derivatives(y=lambda g, y: g)                              # ∂y := 1
 
@@ -97,8 +101,8 @@ def categorical_kl(logits, z=None):
     logits: (..., N, K), π = softmax over K. Returns (...,): N variables summed. Between 0 and N log
     K. z is not used: every divergence here is called kl(logits, z).
     """
-    log_pi = log_softmax(logits)
-    return np.sum(np.exp(log_pi) * log_pi, axis=(-2, -1)) + logits.shape[-2] * math.log(logits.shape[-1])
+    log_pi, (N, K) = log_softmax(logits), np.shape(logits)[-2:]
+    return np.sum(np.exp(log_pi) * log_pi, axis=(-2, -1)) + N * math.log(K)
 
 
 def categorical_log_ratio(logits, z):
@@ -109,7 +113,8 @@ def categorical_log_ratio(logits, z):
     `categorical_kl`; bounds of several samples need this form. For a soft z it is no ratio of
     densities.
     """
-    return np.sum(z * log_softmax(logits), axis=(-2, -1)) + logits.shape[-2] * math.log(logits.shape[-1])
+    N, K = np.shape(logits)[-2:]
+    return np.sum(z * log_softmax(logits), axis=(-2, -1)) + N * math.log(K)
 
 
 def bernoulli_kl(logits, z=None, prior_logits=0.0):
@@ -136,7 +141,8 @@ def bernoulli_log_ratio(logits, z, prior_logits=0.0):
 
 def _prior(logits, prior_logits):
     if np.shape(prior_logits) not in ((), np.shape(logits)[-1:], np.shape(logits)):
-        raise ValueError(f"prior logits have shape {np.shape(prior_logits)}, logits {np.shape(logits)}")
+        raise ValueError(f"prior logits have shape {np.shape(prior_logits)}, "
+                         f"logits {np.shape(logits)}")
     return prior_logits + np.zeros_like(logits)
 
 
@@ -151,10 +157,10 @@ def categorical_posterior(encoder, tau, categories, hard=False, kl=categorical_k
     build the model anew from a τ that comes along with the noise, which costs nothing, since
     parameters live outside. Raises ValueError where sizes disagree or τ ≤ 0.
     """
-    _temperature(tau)
-    return _posterior(encoder, lambda logits, u: gumbel_softmax(logits, u, tau), hard_categorical if hard else None, kl,
-                      categorical_log_ratio if hard and kl in (categorical_kl, categorical_log_ratio) else None,
-                      categories, f"categorical_posterior({encoder.name}, {tau:.3g}, {categories}")
+    name = f"categorical_posterior({encoder.name}, {tau:.3g}, {categories}{', hard' * hard})"
+    exact = hard and kl in (categorical_kl, categorical_log_ratio)
+    return _posterior(name, encoder, gumbel_softmax, tau, hard_categorical if hard else None, kl,
+                      categorical_log_ratio if exact else None, categories)
 
 
 def bernoulli_posterior(encoder, tau, hard=False, kl=bernoulli_kl):
@@ -165,28 +171,30 @@ def bernoulli_posterior(encoder, tau, hard=False, kl=bernoulli_kl):
     shape, in [0, 1], or zeros and ones where hard. kl: a function of the logits (n, d) and z; nats.
     τ, log_ratio: see `categorical_posterior`.
     """
+    name = f"bernoulli_posterior({encoder.name}, {tau:.3g}{', hard' * hard})"
+    exact = hard and kl in (bernoulli_kl, bernoulli_log_ratio)
+    return _posterior(name, encoder, binary_concrete, tau, hard_bernoulli if hard else None, kl,
+                      bernoulli_log_ratio if exact else None)
+
+
+def _posterior(name, encoder, relax, tau, harden, kl, log_ratio, categories=None):
     _temperature(tau)
-    return _posterior(encoder, lambda logits, u: binary_concrete(logits, u, tau), hard_bernoulli if hard else None, kl,
-                      bernoulli_log_ratio if hard and kl in (bernoulli_kl, bernoulli_log_ratio) else None,
-                      None, f"bernoulli_posterior({encoder.name}, {tau:.3g}")
-
-
-def _posterior(encoder, soften, harden, kl, log_ratio, categories, name):
-    name += ", hard)" if harden else ")"
 
     def split(a):
         if categories is None:
             return a
         if categories < 2 or np.shape(a)[-1] % categories:
-            raise ValueError(f"{name}: {np.shape(a)[-1]} logits or noise do not divide into {categories} categories")
+            raise ValueError(f"{name}: {np.shape(a)[-1]} logits or noise do not divide into "
+                             f"{categories} categories")
         return np.reshape(a, (*np.shape(a)[:-1], -1, categories))
 
     def sampled(divergence):
         def apply(phi, x, u):
             logits = split(checks.outputs(name, encoder.apply(phi, x)))
-            z = soften(logits, split(u))
+            z = relax(logits, split(u), tau)
             z = harden(z) if harden else z
             return np.reshape(z, np.shape(u)), divergence(logits, z)
         return apply
 
-    return Block(encoder.init, sampled(kl), name, **({"log_ratio": sampled(log_ratio)} if log_ratio else {}))
+    more = {"log_ratio": sampled(log_ratio)} if log_ratio else {}
+    return Block(encoder.init, sampled(kl), name, **more)

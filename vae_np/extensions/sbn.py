@@ -27,7 +27,8 @@ def bernoulli_sample(logits, u):
     Raises ValueError where u leaves [0, 1] (a normal draw in its place would pass unseen).
     """
     if not (onp.min(u) >= 0 and onp.max(u) <= 1):
-        raise ValueError(f"noise from {onp.min(u):.3g} to {onp.max(u):.3g}: expected uniform on [0, 1)")
+        raise ValueError(f"noise from {onp.min(u):.3g} to {onp.max(u):.3g}: "
+                         "expected uniform on [0, 1)")
     logits = stop_gradient(logits)
     return (u < sigmoid(logits)).astype(logits.dtype)
 
@@ -56,8 +57,8 @@ def sbn(n_visible, *n_hidden, sample=bernoulli_sample):
         h = infer(params["phi"], x, u, sample)
         return log_q(params["phi"], x, h) - log_joint(params["theta"], x, h)
 
-    hard = {"log_weight": lambda params, x, u: -apply(params, x, u)} if sample is bernoulli_sample else {}
-    return Block(init, apply, name, **hard)
+    more = {"log_weight": lambda params, x, u: -apply(params, x, u)}
+    return Block(init, apply, name, **(more if sample is bernoulli_sample else {}))
 
 
 def _affine(layer, x):
@@ -83,7 +84,8 @@ def infer(phi, x, u, sample=bernoulli_sample):
 def generate(theta, u, sample=bernoulli_sample):
     """(x, h) ~ p_θ(x, h), downwards from the prior. u: (..., n, D + d₁ + … + d_L), x's part first.
     Returns x, h."""
-    *parts, top = _split(u, [layer["W"].shape[1] for layer in theta["layers"]] + [theta["prior"].shape[0]])
+    sizes = [layer["W"].shape[1] for layer in theta["layers"]] + [theta["prior"].shape[0]]
+    *parts, top = _split(u, sizes)
     h = [sample(theta["prior"], top)]
     for layer, part in zip(theta["layers"][::-1], parts[::-1]):
         h.insert(0, sample(_affine(layer, h[0]), part))
@@ -93,13 +95,15 @@ def generate(theta, u, sample=bernoulli_sample):
 def log_q(phi, x, h):
     """log q_φ(h|x) = Σ_l log Bern(h_l | σ(W_l h_{l−1} + b_l)), h_0 = x. Returns (..., n) in
     nats."""
-    return -sum(bernoulli_nll(h_l, _affine(layer, below)) for layer, below, h_l in zip(phi, [x, *h], h))
+    return -sum(bernoulli_nll(h_l, _affine(layer, below))
+                for layer, below, h_l in zip(phi, [x, *h], h))
 
 
 def log_joint(theta, x, h):
     """log p_θ(x, h) = log p(h_L) + Σ_l log Bern(h_{l−1} | σ(W_l h_l + b_l)), h_0 = x. Returns (...,
     n) in nats."""
-    layers = sum(bernoulli_nll(below, _affine(layer, h_l)) for layer, below, h_l in zip(theta["layers"], [x, *h], h))
+    layers = sum(bernoulli_nll(below, _affine(layer, h_l))
+                 for layer, below, h_l in zip(theta["layers"], [x, *h], h))
     return -layers - bernoulli_nll(h[-1], theta["prior"])
 
 
@@ -118,11 +122,11 @@ def score_function(params, x, u, baseline=None):
     loss = stop_gradient(log_q_h) - stop_gradient(log_p)
     if baseline is None:
         if np.ndim(loss) < 2 or len(loss) < 2:
-            raise ValueError(f"score_function: samples of shape {np.shape(loss)}; expected (k, n) with k of at least "
-                             "2, or a baseline")
+            raise ValueError(f"score_function: samples of shape {np.shape(loss)}; expected (k, n) "
+                             "with k of at least 2, or a baseline")
         baseline = (loss.sum(axis=0) - loss) / (len(loss) - 1)
     signal = (loss - onp.asarray(baseline, loss.dtype)) * log_q_h
-    return stop_gradient(log_q_h) - log_p + (signal - stop_gradient(signal))  # the bracket is 0, its gradient is not
+    return stop_gradient(log_q_h) - log_p + (signal - stop_gradient(signal))  # a bracket of value 0
 
 
 def enumerate_states(sizes, limit=20):
@@ -132,7 +136,8 @@ def enumerate_states(sizes, limit=20):
     Raises ValueError where K is above the limit.
     """
     if sum(sizes) > limit:
-        raise ValueError(f"2^{sum(sizes)} states are too many to enumerate: expected at most {limit} units")
+        raise ValueError(f"2^{sum(sizes)} states are too many to enumerate: "
+                         f"expected at most {limit} units")
     bits = (onp.arange(2 ** sum(sizes))[:, None, None] >> onp.arange(sum(sizes))) & 1
     return onp.split(bits.astype(onp.float32), onp.cumsum(sizes)[:-1], axis=-1)
 
