@@ -179,8 +179,8 @@ def unbounded(name, decoder, theta, z):
                     return output
     interval = "[0, ∞)" if np.min(a) >= 0 else "[−1, 1]"
     raise ValueError(f"{name}: its network's outputs never leave {interval}, whatever its "
-                     "parameters are; expected logits (of counts, log-rates): leave out the sigmoid, "
-                     "relu or tanh at its end")
+                     "parameters are; expected logits (of counts, log-rates): leave out the "
+                     "sigmoid, relu or tanh at its end")
 
 
 def one_for_each_datum(name, z, nll, kl):

@@ -87,7 +87,8 @@ def moments(sampler, eps):
     no Gaussian fits.
     """
     if np.ndim(eps) != 2 or len(eps) < 2:
-        raise ValueError(f"moments: eps has shape {np.shape(eps)}; expected (m, e), m of at least 2")
+        raise ValueError(f"moments: eps has shape {np.shape(eps)}; "
+                         "expected (m, e) with m of at least 2")
 
     def contrast(phi, x):
         z = sampler.apply(phi, x, onp.repeat(eps[:, None], len(x), axis=1))
@@ -141,8 +142,8 @@ def critic_loss(sampler, critic, contrast=None):
     def loss(psi, phi, x, eps, prior):
         z = sampler.apply(stop_gradient(phi), x, eps)
         if np.shape(prior) != np.shape(z):
-            raise ValueError(f"critic_loss: samples of the prior have shape {np.shape(prior)}, of q "
-                             f"{np.shape(z)}; expected the same")
+            raise ValueError(f"critic_loss: samples of the prior have shape {np.shape(prior)}, "
+                             f"of q {np.shape(z)}; expected the same")
         if contrast is not None:
             mu, log_var = contrast(stop_gradient(phi), x)
             z = (z - mu) * onp.exp(-0.5 * log_var)

@@ -35,7 +35,8 @@ def dlgm(*maps, sizes):
     def apply(theta, xi):
         found = [onp.shape(G) for G in theta["G"]]
         if found != [(size, size) for size in sizes] or len(theta["T"]) != len(maps):
-            raise ValueError(f"{name}: parameters have G of shapes {found} and {len(theta['T'])} maps")
+            raise ValueError(f"{name}: parameters have G of shapes {found} and "
+                             f"{len(theta['T'])} maps")
         if np.shape(xi)[-1:] != (ends[-1],):
             raise ValueError(f"{name}: xi has shape {np.shape(xi)}; expected (..., {ends[-1]})")
         h = None

@@ -24,7 +24,7 @@ def poisson_nll(x, log_rate):
 
 
 poisson_nll.derivatives(
-    log_rate=lambda g, x, log_rate: g * (np.exp(log_rate) - x))           # ∂r = e^r − x; x is discrete
+    log_rate=lambda g, x, log_rate: g * (np.exp(log_rate) - x))           # ∂r = e^r − x
 
 
 @formula(like="logits")

@@ -88,9 +88,9 @@ def hard_bernoulli(y):
     return (y > 0.5).astype(y.dtype)
 
 
-# Straight-through. The true derivative of a step is 0 almost everywhere; in its place stands that of
-# the identity. The loss then sees exact draws, and its gradient is biased: the slope is measured at y,
-# the loss at the corner beside it.
+# Straight-through. The true derivative of a step is 0 almost everywhere; in its place stands that
+# of the identity. The loss then sees exact draws, and its gradient is biased: the slope is measured
+# at y, the loss at the corner beside it.
 hard_categorical.derivatives(y=lambda g, y: g)                            # ∂y := 1
 hard_bernoulli.derivatives(y=lambda g, y: g)                              # ∂y := 1
 
