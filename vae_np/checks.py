@@ -4,7 +4,7 @@ expected."""
 import inspect
 
 import numpy as np
-from autograd.tracer import isbox
+from autograd.tracer import getval, isbox
 
 from vae_np.nests import leaves, paths, rebuild
 
@@ -26,13 +26,6 @@ LOSS = "lambda params, x, eps: np.mean(model.apply(params, x, eps))"
 def instead(key):
     """What to write, where a block is asked for what it has not."""
     return INSTEAD.get(key, "it is a pair of functions, init(rng) and apply(params, ...)")
-
-
-def plain(a):
-    """The array within autograd's boxes."""
-    while isbox(a):
-        a = a._value
-    return a
 
 
 def shapes(arrays):
@@ -167,7 +160,7 @@ def unbounded(name, decoder, theta, z):
     made large, of the sign that turns the largest output negative if it comes from a last layer.
     """
     output = outputs(name, decoder.apply(theta, z))
-    a, arrays = plain(output), [np.asarray(plain(leaf)) for leaf in leaves(plain(theta))]
+    a, arrays = getval(output), [np.asarray(getval(leaf)) for leaf in leaves(getval(theta))]
     if not np.any(a) or np.min(a) < -1 or (np.min(a) < 0 and np.max(a) > 1) or not arrays:
         return output
     scale = -1e9 if np.max(a) > 0 else 1e9
@@ -175,7 +168,7 @@ def unbounded(name, decoder, theta, z):
         for first in (last - 1, last - 2):
             large = [scale * leaf if first <= i < last else leaf for i, leaf in enumerate(arrays)]
             with np.errstate(all="ignore"):
-                if np.min(decoder.apply(rebuild(plain(theta), large), plain(z))) < -1:
+                if np.min(decoder.apply(rebuild(getval(theta), large), getval(z))) < -1:
                     return output
     interval = "[0, ∞)" if np.min(a) >= 0 else "[−1, 1]"
     raise ValueError(f"{name}: its network's outputs never leave {interval}, whatever its "
