@@ -6,6 +6,7 @@ same loss after the same steps: a wrong program cannot win.
 
 import os
 import sys
+import types
 from functools import partial
 from typing import NamedTuple
 
@@ -13,6 +14,9 @@ import numpy as np
 
 RATE, RHO, RMS_EPS, ADAM_EPS = 1e-3, 0.9, 1e-7, 1e-8
 BATCHES = 20  # the minibatches that are gone through again and again
+NO_ALLOCATOR = "VAE_NP_BENCHMARK_WITHOUT_ALLOCATOR"
+if NO_ALLOCATOR in os.environ:
+    sys.modules["vae_np.allocator"] = types.ModuleType("vae_np.allocator")
 
 
 class Shape(NamedTuple):
@@ -107,10 +111,10 @@ def vae_np(shape, optimizer, without=None):
     return run
 
 
-def _temporaries_unmapped(v, *parts):
-    """Pages that are given back after each step and faulted in again: glibc's threshold fixed where it begins."""
-    if os.environ.get("MALLOC_MMAP_THRESHOLD_") != "131072":
-        os.environ["MALLOC_MMAP_THRESHOLD_"] = "131072"
+def _without_the_allocators_trick(v, *parts):
+    """The step in a new process that imports vae_np without its file `allocator`."""
+    if os.environ.get(NO_ALLOCATOR) is None:
+        os.environ[NO_ALLOCATOR] = "1"
         os.execv(sys.executable, [sys.executable, *sys.argv])
     return parts
 
@@ -122,21 +126,22 @@ def _one_root_for_all(v, kl, rule, differentiate):
     return kl, rule, value_and_grad
 
 
-def _graph_left_to_the_collector(v, *parts):
-    """A nest rebuilt by a closure that calls itself: a cycle of references, which holds all that the leaves lead to."""
-    from vae_np import autodiff, optimizers
+def _graph_kept(v, *parts):
+    """Walking backwards without forgetting each node's activations on the way."""
+    from autograd.core import add_outgrads
+    from autograd.util import toposort
 
-    def rebuild(nest, new_leaves):
-        remaining = iter(new_leaves)
+    from vae_np import autodiff
 
-        def build(node):
-            if isinstance(node, dict):
-                return {key: build(node[key]) for key in sorted(node)}
-            return type(node)(map(build, node)) if isinstance(node, (list, tuple)) else next(remaining)
+    def backward(end):
+        gradient = {end: (np.ones(()), False)}
+        for node in toposort(end):
+            if node.parents:
+                for parent, part in zip(node.parents, node.vjp(gradient.pop(node)[0])):
+                    gradient[parent] = add_outgrads(gradient.get(parent), part)
+        return {root: g for root, (g, _) in gradient.items()}
 
-        return build(nest)
-
-    autodiff.rebuild = optimizers.rebuild = rebuild
+    autodiff.backward = backward
     return parts
 
 
@@ -149,44 +154,20 @@ def _derivatives_by_autograd(v, kl, rule, differentiate):
     layers.affine = lambda x, W, b: np.dot(x, W) + b
     models.bernoulli_nll = lambda x, l: np.sum(np.maximum(l, 0) - x * l + np.log1p(np.exp(-np.abs(l))), axis=-1)
     models.location_scale = lambda mu, log_var, eps: mu + np.exp(0.5 * log_var) * eps
-    return lambda mu, l: -0.5 * np.sum(1 + l - mu**2 - np.exp(l), axis=-1), rule, differentiate
+    return lambda mu, l, z: -0.5 * np.sum(1 + l - mu**2 - np.exp(l), axis=-1), rule, differentiate
 
 
-def _nll_by_logaddexp(v, kl, rule, differentiate):
-    """The Bernoulli NLL with numpy's log(e^0 + e^l), by autograd."""
-    import autograd.numpy as np
+def _numpys_log1p(v, *parts):
+    """softplus with numpy's log1p."""
+    from vae_np import densities
 
-    from vae_np import models
-
-    models.bernoulli_nll = lambda x, l: np.sum(np.logaddexp(np.zeros_like(l), l) - x * l, axis=-1)
-    return kl, rule, differentiate
+    densities.log1p = np.log1p
+    return parts
 
 
-def _textbook_optimizer(v, kl, rule, differentiate):
-    """The optimizer's lines on one flat vector, with a new array for every operation."""
-    from autograd.misc import flatten
-
-    from vae_np.optimizers import Optimizer
-
-    def textbook(rate, epsilon):
-        def update(params, g, state):
-            (p, unflatten), (g, _) = flatten(params), flatten(g)
-            t, m, s = state
-            if rule is v.rmsprop:
-                s = RHO * s + (1 - RHO) * g**2
-                return unflatten(p - rate * g / (np.sqrt(s) + epsilon)), (t, m, s)
-            t, m, s = t + 1, 0.9 * m + 0.1 * g, 0.999 * s + 0.001 * g**2
-            return unflatten(p - rate * (m / (1 - 0.9**t)) / (np.sqrt(s / (1 - 0.999**t)) + epsilon)), (t, m, s)
-
-        return Optimizer(lambda params: (0, np.float32(0), np.float32(0)), update, "textbook")
-
-    return kl, textbook, differentiate
-
-
-TRICKS = {"temporaries stay mapped": _temporaries_unmapped, "one traced root for each array": _one_root_for_all,
-          "graph freed at once": _graph_left_to_the_collector,
-          "formulas as single nodes": _derivatives_by_autograd, "softplus by log1p": _nll_by_logaddexp,
-          "optimizer in slices": _textbook_optimizer}
+TRICKS = {"allocator, in a bare script": _without_the_allocators_trick,
+          "one traced root for each array": _one_root_for_all, "graph freed on the walk": _graph_kept,
+          "formulas as single nodes": _derivatives_by_autograd, "log1p from log": _numpys_log1p}
 
 
 def one_page(shape, optimizer):
