@@ -98,6 +98,15 @@ def test_one_page_is_one_page():
     assert len(lines) < 60 and not any("vae_np" in line for line in lines)
 
 
+def test_it_ends_with_the_negative_elbo_of_the_test_set_sampled(capsys, rng):
+    x_train, x_test = rng.integers(0, 256, (300, 784), onp.uint8), rng.integers(0, 256, (50, 784), onp.uint8)
+    one_page.main(x_train, x_test, 2)
+    *epochs, last = capsys.readouterr().out.splitlines()
+    assert [line.split(":")[0] for line in epochs] == ["epoch 1", "epoch 2"]
+    name, _, value = last.removesuffix(" nats").rpartition(" ")
+    assert name == "-ELBO of the test set" and 520 < float(value) < 560  # of noise: near 784 log 2 = 543.4
+
+
 def test_the_posts_model_has_its_404244_parameters(rng):
     text = summary(one_page.init(rng))
     assert text == summary(build(784, [256], 2).init(rng)) and text.endswith("404,244")
