@@ -11,6 +11,9 @@ fine grid of z, and the entropy of q comes from the distances between its sample
 difference, KL[q(z|x) ‖ p(z|x)], is what the family of posteriors costs.
 """
 
+from support.common import options, positive, progress, run, streams, table
+from support.data import load
+
 import os
 
 import autograd.numpy as np
@@ -18,8 +21,6 @@ import numpy as onp
 from matplotlib.figure import Figure
 from scipy.spatial import cKDTree
 from scipy.special import digamma, logsumexp
-from support.common import options, positive, progress, run, streams, table
-from support.data import load
 
 from vae_np import (
     adam,

@@ -7,6 +7,8 @@ left of the divergence for one x has two parts: no Gaussian is the posterior (th
 does not find the best Gaussian (the amortization gap; Cremer, Li & Duvenaud, 2018). Both are measured by quadrature.
 """
 
+from support import common
+
 import os
 from collections import deque
 
@@ -14,7 +16,6 @@ import autograd.numpy as np
 import numpy as onp
 from matplotlib.figure import Figure
 from scipy import optimize
-from support import common
 
 from vae_np import (
     adam,

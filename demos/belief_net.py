@@ -12,6 +12,9 @@ Grathwohl et al. (2018) print best training ELBOs of −111.2 to −111.6 (RELAX
 training. Binary pixels throughout: bars are binary, MNIST's pixels are drawn at each showing from their gray values.
 """
 
+from support import data
+from support.common import options, positive, progress, run, streams, table
+
 import itertools
 import os
 
@@ -19,8 +22,6 @@ import autograd.numpy as np
 import numpy as onp
 from matplotlib.figure import Figure
 from scipy.special import expit, logsumexp
-from support import data
-from support.common import options, positive, progress, run, streams, table
 
 from vae_np import adam, dynamic, minibatches, train
 from vae_np.extensions.sbn import exact, generate, sbn, score_function

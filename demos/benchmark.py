@@ -12,6 +12,9 @@ minibatches, noise, dtype (float32; the one-page version float64) and threads, a
 The recorded tables are in README.md beside this file.
 """
 
+from support import advice, common
+from support.peers import SYSTEMS, Shape
+
 import csv
 import os
 import resource
@@ -21,8 +24,6 @@ import sys
 import time
 
 from matplotlib.figure import Figure
-from support import common
-from support.peers import SYSTEMS, Shape
 
 FIRST = 10  # steps before the clock, after which the losses must agree; later, rounding tells the runs apart
 SHAPES = {"post: 784-256-2, batch 100": Shape(),
@@ -43,7 +44,7 @@ def work(name, optimizer, shape):
         run = SYSTEMS[name](Shape(*eval(shape, {"__builtins__": {}})), optimizer)
         loss = run(FIRST)
     except (ImportError, NotImplementedError) as error:
-        print("absent", error, flush=True)
+        print("absent", advice(error) or error, flush=True)
         return
     print("ready", loss, flush=True)
     for line in sys.stdin:

@@ -12,6 +12,9 @@ categorical VAE (bounds of 1000 samples, binarized MNIST, much longer training).
 showing with the gray value as probability.
 """
 
+from support import data
+from support.common import options, positive, progress, run, streams, table
+
 import itertools
 import math
 import os
@@ -20,8 +23,6 @@ import autograd.numpy as np
 import numpy as onp
 from matplotlib.figure import Figure
 from scipy.special import expit, logsumexp
-from support import data
-from support.common import options, positive, progress, run, streams, table
 
 from vae_np import adam, bernoulli_likelihood, dense, dynamic, evaluate, minibatches, relu, sequential, train, vae
 from vae_np.extensions.relaxed import categorical_log_ratio, categorical_posterior

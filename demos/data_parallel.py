@@ -12,6 +12,8 @@ ring sends 2 (P − 1)/P of the gradient's bytes past each process (Patarasuk & 
 t_compute / P + latency + bytes / bandwidth.
 """
 
+from support import common, data
+
 import csv
 import os
 import signal
@@ -23,7 +25,6 @@ import autograd.numpy as np
 import numpy as onp
 from matplotlib.figure import Figure
 from mnist import networks
-from support import common, data
 
 from vae_np import (
     bernoulli_likelihood,
@@ -138,10 +139,10 @@ def report(arguments, processes, times, waiting, losses, crc, size):
         axes.plot(P, P, color="gray", ls=":", label="no cost of averaging")
         axes.plot([int(row["P"]) for row in rows], [alone[0] * 1e3 / float(row["ms"]) for row in rows], "ko",
                   label=f"measured here, {os.cpu_count()} cores")
+        axes.legend(fontsize=8)
     axes.set(xlabel="processes P", ylabel="speed-up over one process", xscale="log", yscale="log",
              title=f"batch {arguments.batch_size} in all, {size / 1e6:.1f} MB a step")
     axes.grid(alpha=0.3, which="both")
-    axes.legend(fontsize=8)
     figure.savefig(os.path.join(arguments.out, "scaling.png"), dpi=120)
 
 
@@ -149,8 +150,9 @@ def together(arguments):
     """main, on every process; where one fails, all end, since the others would wait for it for ever."""
     try:
         from mpi4py import MPI
-    except ImportError as error:
-        raise ValueError(f"needs MPI: install the extra, pip install -e '.[demos,mpi]' ({error})") from None
+    except (ImportError, RuntimeError) as error:  # the second where the library under it is missing
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"needs MPI: install the extra, pip install -e '.[demos,mpi]' ({reason})") from None
     try:
         if arguments.quick:
             arguments.steps = 20

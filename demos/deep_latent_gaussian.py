@@ -10,12 +10,13 @@ Bernoulli rows: binary pixels, drawn anew each time. Gaussian rows: gray pixels 
 and a density cannot be compared: compare within the two pairs.
 """
 
+from support import common, data
+
 import os
 
 import autograd.numpy as np
 import numpy as onp
 from matplotlib.figure import Figure
-from support import common, data
 
 from vae_np import (
     Block,

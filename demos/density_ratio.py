@@ -9,12 +9,13 @@ standard deviations 1 and 2.5, q becomes N([1.6, 0.8], 0.4²). The last row has 
 Sugiyama, Suzuki & Kanamori (2012), chapter 4; Mescheder, Nowozin & Geiger (2017), sections 3 and 4.
 """
 
+from support.common import options, progress, run, streams, table
+
 import os
 
 import autograd.numpy as np
 import numpy as onp
 from matplotlib.figure import Figure
-from support.common import options, progress, run, streams, table
 
 from vae_np import Block, adam, dense, gaussian_kl, gaussian_log_ratio, sequential, tanh, train
 from vae_np.extensions.adversarial import critic, critic_loss, implicit_posterior, moments

@@ -12,6 +12,8 @@ for negative α, for not covering what it does (mass-covering). But samples of q
 quadrature. Li & Turner (2016), section 3; Dieng et al. (2017), section 2.
 """
 
+from support import common
+
 import itertools
 import os
 
@@ -20,7 +22,6 @@ import numpy as onp
 from matplotlib.figure import Figure
 from scipy.optimize import minimize
 from scipy.special import logsumexp
-from support import common
 
 from vae_np import (
     Block,

@@ -7,13 +7,14 @@ Rezende & Mohamed (2015), section 6.1, Table 1 and figure 3. Three of their ener
 and so have no normaliser; here all four end in a wall outside of |z₁| ≤ 4, the square that the paper draws.
 """
 
+from support import common
+
 import os
 from collections import deque
 
 import autograd.numpy as np
 import numpy as onp
 from matplotlib.figure import Figure
-from support import common
 
 from vae_np import adam, constant, gaussian_nll, heads, train
 from vae_np.extensions.flows import flow_posterior, planar

@@ -6,6 +6,8 @@ probabilistic PCA (Ψ = σ²I) by one eigen-decomposition (Tipping & Bishop, 199
 rotation has a diagonal posterior: log p(x) − ELBO = 0 at the maximum (Lucas, Tucker, Grosse & Norouzi, 2019).
 """
 
+from support import common
+
 import os
 from collections import deque
 
@@ -13,7 +15,6 @@ import autograd.numpy as np
 import numpy as onp
 from matplotlib.figure import Figure
 from scipy import linalg, stats
-from support import common
 
 from vae_np import adam, constant, dense, gaussian_likelihood, gaussian_posterior, heads, minibatches, train, vae
 

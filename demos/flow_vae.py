@@ -7,6 +7,8 @@ decoder: f_K ∘ … ∘ f_1 turns a prior that is learned into N(0, I), so what
 Beside the bound stands −log p(x) by importance sampling with q_K, so that one sees what changed: the model or the gap.
 """
 
+from support import common, data
+
 import os
 import sys
 import time
@@ -15,7 +17,6 @@ import autograd.numpy as np
 import numpy as onp
 from matplotlib.figure import Figure
 from scipy.special import logsumexp
-from support import common, data
 
 from vae_np import (
     adam,

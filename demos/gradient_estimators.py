@@ -12,12 +12,13 @@ find the variance of the score function's too high to be practical. With one lat
 can bring it level with the pathwise one; with many latents it cannot.
 """
 
+from support import common
+
 import os
 
 import autograd.numpy as np
 import numpy as onp
 from matplotlib.figure import Figure
-from support import common
 
 from vae_np import (
     Block,

@@ -10,6 +10,8 @@ epoch, on 20,000 images; --full: three stages, 13 epochs, on all 60,000. log p(x
 sampling; a latent is active if Var_x{E_q[z|x]} > 10⁻².
 """
 
+from support import common, data
+
 import os
 import resource
 import sys
@@ -18,7 +20,6 @@ import time
 import autograd.numpy as np
 import numpy as onp
 from matplotlib.figure import Figure
-from support import common, data
 
 from vae_np import (
     adam,

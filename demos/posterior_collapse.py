@@ -8,13 +8,14 @@ nats for each latent whether it uses them or not: Σ_k max(λ, KL_k), KL_k the m
 The figures are of the true −ELBO, β = 1 and λ = 0, however a model was trained.
 """
 
+from support.common import options, positive, progress, run, streams, table
+from support.data import load
+
 import os
 
 import autograd.numpy as np
 import numpy as onp
 from matplotlib.figure import Figure
-from support.common import options, positive, progress, run, streams, table
-from support.data import load
 
 from vae_np import (
     Block,

@@ -9,6 +9,8 @@ is that of one sample over k, exactly. The minibatch adds a variance that no k r
 Kingma & Welling (2014), section 2.3: one sample suffices when the minibatch is large, say 100.
 """
 
+from support import common, data
+
 import itertools
 import os
 import time
@@ -16,7 +18,6 @@ import time
 import autograd.numpy as np
 import numpy as onp
 from matplotlib.figure import Figure
-from support import common, data
 
 from vae_np import (
     bernoulli_likelihood,

@@ -1,8 +1,12 @@
 """Carry a trained model to Keras 3: the same negative ELBO on the same images and noise.
 
 The arrays of checkpoint.npz are read by their names alone, `params.phi.0.W` of shape (n_in, n_out), Keras' own layout.
-Run demos/mnist.py first: KERAS_BACKEND=jax python demos/to_keras.py results/mnist/checkpoint.npz
+Run demos/mnist.py first: python demos/to_keras.py results/mnist/checkpoint.npz
 """
+
+from support import common
+
+import os
 
 import numpy as np
 from to_torch import layers, run
@@ -40,4 +44,5 @@ def nelbo(model, x, eps):
 
 
 if __name__ == "__main__":
-    run(__doc__, "keras", keras_model, nelbo)
+    os.environ.setdefault("KERAS_BACKEND", "jax")
+    run(common.Parser(__doc__), "keras", keras_model, nelbo)

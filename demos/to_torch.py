@@ -4,10 +4,11 @@ The arrays of checkpoint.npz are read by their names alone, `params.phi.0.W` of 
 the transpose. Run demos/mnist.py first: python demos/to_torch.py results/mnist/checkpoint.npz
 """
 
-import importlib.util
+from support import common
+
+import importlib
 
 import numpy as np
-from support import common
 
 
 def layers(arrays, part):
@@ -66,14 +67,11 @@ def compare(path, framework, build, nelbo):
           f"largest relative difference {np.max(np.abs(theirs / ours - 1)):.1e}")
 
 
-def run(doc, framework, build, nelbo, argv=None):
-    """The command line of both demos; without the framework they say so."""
-    parser = common.Parser(description=doc.splitlines()[0])
+def run(parser, framework, build, nelbo, argv=None):
+    """The command line of both demos."""
     parser.add_argument("checkpoint", nargs="?", default="results/mnist/checkpoint.npz", help="(default %(default)s)")
     arguments = parser.parse_args(argv)
-    if importlib.util.find_spec(framework) is None:
-        print(f"{framework} is not installed: nothing compared")
-        return
+    importlib.import_module(framework)  # where it is not installed, say so before anything else
     try:
         compare(arguments.checkpoint, framework, build, nelbo)
     except (ValueError, OSError, KeyError, TypeError) as error:
@@ -81,4 +79,4 @@ def run(doc, framework, build, nelbo, argv=None):
 
 
 if __name__ == "__main__":
-    run(__doc__, "torch", torch_model, nelbo)
+    run(common.Parser(__doc__), "torch", torch_model, nelbo)

@@ -12,13 +12,14 @@ Data: 4 × 4 binary bars, every row and column on with probability ¼: the law i
 −log p(x) that any model reaches. Hinton, Dayan, Frey & Neal (1995); Dayan et al. (1995); Maddison et al. (2017).
 """
 
+from support.common import options, positive, progress, run, streams, table
+
 import os
 
 import autograd.numpy as np
 import numpy as onp
 from belief_net import SIDE, bars, show
 from matplotlib.figure import Figure
-from support.common import options, positive, progress, run, streams, table
 
 from vae_np import adam, train, value_and_grad
 from vae_np.extensions.helmholtz import wake_sleep

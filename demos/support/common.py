@@ -1,10 +1,13 @@
 """What every demo does alike: options, one printed table, and one clear line where the input is wrong."""
 
+from support import stop
+
 import argparse
 import json
 import os
 import platform
 import shlex
+import signal
 import sys
 import tempfile
 from importlib.metadata import version
@@ -16,7 +19,10 @@ from vae_np.tools.checkpoint import write_atomically
 
 
 class Parser(argparse.ArgumentParser):
-    """Says what is wrong with an argument in one line, without the usage."""
+    """Shows the first line of a docstring; says what is wrong with an argument in one line, without the usage."""
+
+    def __init__(self, description=None, **keywords):  # python -OO leaves no docstring
+        super().__init__(description=(description or "").strip().partition("\n")[0], **keywords)
 
     def error(self, message):
         self.exit(2, f"{self.prog}: error: {message}\n")
@@ -24,8 +30,7 @@ class Parser(argparse.ArgumentParser):
 
 def options(doc, out):
     """A parser with what every demo takes: --quick, --seed, --out; it shows the first line of doc."""
-    parser = Parser(description=doc.strip().splitlines()[0],
-                    formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser = Parser(doc, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a few seconds: shows that it runs, not the result")
     parser.add_argument("--seed", type=non_negative, default=0, help="of every random stream")
     parser.add_argument("--out", default=os.path.join("results", out), help="folder for figures and tables")
@@ -69,6 +74,8 @@ def run(main, parser, argv=None):
             stream.reconfigure(errors="replace")  # a terminal without ε is no reason to stop
     arguments = parser.parse_args(argv)
     try:
+        if signal.getsignal(signal.SIGINT) is stop:  # from here on an exception, so that main can end in order
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         writable(arguments.out)
         main(arguments)
         record(arguments)
@@ -115,8 +122,9 @@ def streams(seed):
 
 
 def progress(steps, total, description=""):
-    """`steps` with a bar on stderr that shows the running figure and the time left."""
-    return tqdm(steps, total=total, desc=description, leave=False, dynamic_ncols=True, mininterval=0.5, file=sys.stderr)
+    """`steps` with a bar on a terminal's stderr that shows the running figure and the time left."""
+    return tqdm(steps, total=total, desc=description, leave=False, dynamic_ncols=True, mininterval=0.5,
+                disable=not (sys.stderr and sys.stderr.isatty()))
 
 
 def table(header, rows):
