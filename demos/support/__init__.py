@@ -20,7 +20,7 @@ def advice(error):
     return f"{error.name} is not installed; pip install -e '.[{EXTRAS[error.name]}]' brings it" if known else ""
 
 
-def stop(*_):
+def interrupted(*_):
     """Ctrl-C before `common.run`. No exception: what imports in C swallows some, or turns them into others."""
     os.write(2, f"{NAME}: stopped\n".encode())
     os._exit(130)
@@ -38,6 +38,6 @@ if os.path.realpath(sys.argv[0]).startswith(DEMOS + os.sep):
     os.environ["MPLBACKEND"] = "agg"  # figures are files; a notebook's shell names a backend that may not be there
     sys.excepthook = uncaught
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # not where it is ignored, as in the background
-        signal.signal(signal.SIGINT, stop)
+        signal.signal(signal.SIGINT, interrupted)
     if hasattr(signal, "SIGPIPE"):
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `| head` ends a demo as it ends any command

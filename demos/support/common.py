@@ -1,6 +1,6 @@
 """What every demo does alike: options, one printed table, and one clear line where the input is wrong."""
 
-from support import stop
+from support import interrupted
 
 import argparse
 import json
@@ -74,7 +74,7 @@ def run(main, parser, argv=None):
             stream.reconfigure(errors="replace")  # a terminal without ε is no reason to stop
     arguments = parser.parse_args(argv)
     try:
-        if signal.getsignal(signal.SIGINT) is stop:  # from here on an exception, so that main can end in order
+        if signal.getsignal(signal.SIGINT) is interrupted:  # from here on an exception, so that main can end in order
             signal.signal(signal.SIGINT, signal.default_int_handler)
         writable(arguments.out)
         main(arguments)
