@@ -4,6 +4,7 @@ import ast
 import inspect
 import os
 import re
+import signal
 import subprocess
 import sys
 import textwrap
@@ -27,10 +28,13 @@ NAMES = list(truths.EXERCISES)
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")  # overflow is what some wrong solutions do
 
 
+COMMAND = [sys.executable, os.path.join(LESSON, "check.py")]
+ENVIRONMENT = {**os.environ, "PYTHONPATH": ROOT, "OPENBLAS_NUM_THREADS": "1", "PYTHONIOENCODING": "utf-8"}
+
+
 def judge(*arguments, cwd=None):
-    environment = {**os.environ, "PYTHONPATH": ROOT, "OPENBLAS_NUM_THREADS": "1", "PYTHONIOENCODING": "utf-8"}
-    return subprocess.run([sys.executable, os.path.join(LESSON, "check.py"), *map(str, arguments)], cwd=cwd,
-                          capture_output=True, encoding="utf-8", env=environment, timeout=120)
+    return subprocess.run([*COMMAND, *map(str, arguments)], cwd=cwd, capture_output=True, encoding="utf-8",
+                          env=ENVIRONMENT, timeout=120)
 
 
 def defined(source):
@@ -414,6 +418,16 @@ def test_a_file_that_cannot_be_run_is_one_line_and_status_1(source, message, tmp
 def test_no_file_is_one_line_and_status_2(arguments, message, tmp_path):
     done = judge(*arguments, cwd=tmp_path)
     assert done.returncode == 2 and done.stdout == "" and done.stderr == f"check.py: error: {message}\n"
+
+
+def test_ctrl_c_ends_it_without_a_word(tmp_path):
+    file = tmp_path / "mine.py"
+    file.write_text("def dense_backward(g, x, W):\n    while True:\n        pass\n")
+    process = subprocess.Popen([*COMMAND, file], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=ENVIRONMENT)
+    process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130 and err == b""
 
 
 def test_inputs_are_copies():

@@ -11,6 +11,7 @@ import contextlib
 import copy
 import io
 import multiprocessing
+import os
 import signal
 import sys
 import traceback
@@ -104,7 +105,6 @@ def verdict(name, function):
 
 def work(pipe, path, source):
     """The process of the student's file: asked for "", it runs the file; for a name, it judges that function."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     warnings.simplefilter("ignore")
     student = {"__name__": "exercises"}
     for cases in EXERCISES.values():
@@ -135,7 +135,9 @@ class Student:
             context = multiprocessing.get_context("spawn")
             self.pipe, theirs = context.Pipe()
             self.process = context.Process(target=work, args=(theirs, self.path, self.source), daemon=True)
+            handler = signal.signal(signal.SIGINT, signal.SIG_IGN)  # inherited: Ctrl-C is for the judge alone
             self.process.start()
+            signal.signal(signal.SIGINT, handler)
             theirs.close()  # so that its death is noticed
             self.pipe.recv()
             if name and (problem := self.ask("")):
@@ -180,5 +182,7 @@ def main():
 if __name__ == "__main__":
     try:
         main()
-    except KeyboardInterrupt:
-        sys.exit(130)
+    except (KeyboardInterrupt, BrokenPipeError):  # Ctrl-C, or `| head`
+        for process in multiprocessing.active_children():
+            process.kill()
+        os._exit(130)
