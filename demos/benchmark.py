@@ -71,6 +71,7 @@ def measure(names, optimizer, shape, rounds, threads, steps=0):
         else:
             print(f"{name}: left out ({answer.removeprefix('absent ') or 'it ended with an error'})")
             child.kill()
+            child.communicate()
     steps = steps or max(5, 12_000 // (shape.batch * max(shape.k, 1)))
     for _ in range(rounds):
         for name, child in children.items():
@@ -80,8 +81,7 @@ def measure(names, optimizer, shape, rounds, threads, steps=0):
             time.sleep(0.06)  # until the threads that a system leaves waiting for more work have gone to sleep
             times[name].append(1000 * seconds / steps)
     for child in children.values():
-        child.stdin.close()
-        child.wait()
+        child.communicate()  # closes what it reads from, and waits for its end
     return {name: (times[name], *last[name]) for name in children}
 
 
