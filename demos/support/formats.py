@@ -74,6 +74,7 @@ def describe(path):
 
 def first(folder):
     """The names of a folder's first files, and what the first of them is."""
+    os.listdir(folder)  # an OSError where it may not be read, which os.walk passes over
     paths = (os.path.join(place, name) for place, _, names in os.walk(folder)
              for name in sorted(names) if not name.startswith("."))
     held = [*itertools.islice(paths, 3)]
