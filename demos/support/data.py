@@ -137,7 +137,8 @@ def _images(array, where):
         raise ValueError(f"{where} has dtype {array.dtype}; expected integers from 0 to 255, or floats from 0 to 1")
     top, least, most = 255 if array.dtype.kind in "iu" else 1, array.min(), array.max()
     if not (least >= 0 and most <= top):  # written so that a NaN fails too
-        raise ValueError(f"{where} has pixels from {least} to {most}; expected 0 to {top} for {array.dtype}"
+        floats = ", or floats from 0 to 1" if top == 255 else ""
+        raise ValueError(f"{where} has pixels from {least} to {most}; expected 0 to {top} for {array.dtype}{floats}"
                          + _scaled(least, most))
     if top == 255 and most == 1:
         raise ValueError(f"{where} has integers 0 and 1 alone, nearly black of 255; expected binary images as booleans "
@@ -151,10 +152,11 @@ def _images(array, where):
 
 
 def _scaled(least, most):
-    """The advice that brings such pixels into [0, 1], where it is plain which."""
+    """How such pixels come to lie from 0 to 1, where it is plain."""
     divisor = 255 if DARK <= most <= 255 else most
-    return (f"; expected floats from 0 to 1, as x / {divisor:g}" if least >= 0 and most < np.inf else
-            "; expected floats from 0 to 1, as (x + 1) / 2" if least == -1 and most == 1 else "")
+    if least == -1 and most == 1:
+        return ", as (x + 1) / 2"
+    return f", as x / {divisor:g}" if 0 <= least and most < np.inf else ""
 
 
 def _refuse_dark(images, array, where):
@@ -166,8 +168,8 @@ def _refuse_dark(images, array, where):
     """
     most, limit = array.max(), DARK if array.dtype.kind in "iu" else 2
     if most > 0 and images.max() < limit and images.size > 100:
-        raise ValueError(f"{where} has pixels from {array.min()} to {most}, nearly black as {array.dtype}"
-                         + _scaled(0, most))
+        raise ValueError(f"{where} has pixels from {array.min()} to {most}, nearly black as {array.dtype}; expected "
+                         "floats from 0 to 1" + _scaled(0, most))
 
 
 def _labels(array, where, count):
