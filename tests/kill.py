@@ -82,6 +82,11 @@ def assert_whole(folder, reference):
         assert rows == history(reference)[:len(rows)], f"{folder}/history.csv has other rows"
 
 
+def unfinished(folder):
+    """What is being written, or was when its writer was killed."""
+    return set(Path(folder).glob("*.tmp"))
+
+
 def killed(folder, argv, delay, sync=True, in_writing=0):
     """Start the run, or go on with it, and kill it `delay` s after training began (before, if negative).
 
@@ -89,11 +94,12 @@ def killed(folder, argv, delay, sync=True, in_writing=0):
     was killed (or came to its end before).
     """
     resume = ["--resume"] if (folder / "checkpoint.npz").exists() else []
+    left = unfinished(folder)
     process = start(*argv, "--out", folder, *resume, sync=sync)
     if delay >= 0:
         process.stdout.readline()
     time.sleep(abs(delay))
-    while in_writing and process.poll() is None and not (folder / "checkpoint.npz.tmp").exists():
+    while in_writing and process.poll() is None and unfinished(folder) <= left:
         time.sleep(0.0002)
     time.sleep(in_writing)
     process.send_signal(signal.SIGKILL)
@@ -127,9 +133,10 @@ def main():
             while not done and kills < arguments.count:
                 delay = rng.uniform(0, longest) if rng.random() < 0.9 else -rng.uniform(0, 1)
                 in_writing = rng.uniform(0, 0.01) if rng.random() < 0.5 else 0
+                left = unfinished(run)
                 done = not killed(run, argv, delay, in_writing=in_writing)
                 kills += not done
-                writing += any(run.glob("*.tmp"))
+                writing += not unfinished(run) <= left
                 assert_whole(run, folder / "reference")
             if kills == before:
                 longest *= 0.7

@@ -1,14 +1,12 @@
-"""Checkpoints: what is saved comes back bit for bit, or not at all; never a part, never a traceback, never pickle."""
+"""Checkpoints: what is saved comes back bit for bit, in a file that any program reads; what is altered is refused."""
 
+import base64
 import gc
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
 import tracemalloc
+import weakref
 import zipfile
+import zlib
 
 import fuzz
 import numpy as np
@@ -29,6 +27,12 @@ NESTS = st.recursive(st.one_of(NUMBERS, ARRAYS), lambda children: st.one_of(
     st.lists(children, max_size=3), st.lists(children, max_size=3).map(tuple),
     st.dictionaries(NAMES, children, max_size=3)), max_leaves=8)
 EDITS = st.lists(st.tuples(st.sampled_from(fuzz.KINDS), st.floats(0, 1), st.binary(max_size=8)), min_size=1, max_size=3)
+OLD = """c-jl_W@gc4fB;1X|CbC}|Dk}7L4=_ou_!UOSkFK&TraPnl954xVFpw!jGpWl>KhQr$WX>mt)7xvoLr=CrJ!z;W}>d6pq`drR8o|f7oT60k_
+r-cOUx-w1&SAEBo?Fs`5Hz#3dWi`3bhJk11^Xw8tj3D0}ugm0}wB82te_d-s7Kpu=*>BM1NTj<u79$%6tX)7bZaU*JsYQRapFG2=p1$UyV?;jrjakl
+W9nlzbN$;&|l1`9_UV6wFTw@UZ4kxONvU9OG=AUVeUV}3{eWBvByiOks*D2z*P-&gAx#@0C6S|Cj)T_RLly96@VC~rT~Z&fw%}t=K^st4z)Q@^NO*
+U7mcKj7<<EUh{N0hb5A9jI(%-{17ZUx4Ku$Mh;@+kCehg5BqV!l(d>uW1qzc=sCl3;O~n(Il)B3h$$d&V+*1bCmjiVdx_k1V;yF+ZG9wm^Mh@dtsG
+IVkX&?hfm=m(s2#eWyNPbKu(_9cc1}X;%7h`C=nPQ2%0B=SnU1rqUX9lzk=0hs;8W=$&YF&h`7gWMy*Lwq5ZxS}Wpi;CET1KMk-N49zR;Hrs1r=bR
+vI&HFQS=rvF`yP_0p6@^ASo6gd=I2+z&rr1rX=w""".replace("\n", "")
 
 
 @pytest.fixture(scope="module")
@@ -50,18 +54,26 @@ def test_what_is_saved_comes_back_bit_for_bit(folder, nest):
     assert same(checkpoint.load(folder / "nest.npz"), nest)
 
 
-def test_saving_leaves_nothing_to_the_cyclic_collector(tmp_path, rng):
-    """A cycle of references would hold every epoch's parameters until the collector comes by, many epochs later."""
-    nest, path = {"a": [rng.standard_normal(3), 1]}, str(tmp_path / "a.npz")
-    for _ in range(2):  # the first time, some things are made that stay
-        gc.collect()
-        gc.disable()
-        try:
-            checkpoint.save(path, nest)
-            left = gc.collect()
-        finally:
-            gc.enable()
-    assert left == 0
+def test_a_checkpoint_of_version_1_loads(folder):
+    (folder / "old.npz").write_bytes(zlib.decompress(base64.b85decode(OLD)))
+    layer = {"W": np.arange(6, dtype="f4").reshape(2, 3), "b": np.zeros(3)}
+    expected = {"params": [layer, (np.array(3, np.int8), None)], "epoch": 2, "name": "ε"}
+    assert same(checkpoint.load(folder / "old.npz"), expected)
+
+
+@pytest.mark.parametrize("work", [checkpoint.save, lambda path, nest: nest.append(checkpoint.load(path)["a"])],
+                         ids=["save", "load"])
+def test_arrays_are_freed_with_the_nest_not_by_the_cyclic_collector(folder, work):
+    """A cycle of references would hold every epoch's arrays until the collector comes by, many epochs later."""
+    checkpoint.save(folder / "cycles.npz", {"a": np.zeros(3)})
+    nest = [np.ones(3)]
+    gc.disable()
+    try:
+        work(folder / "cycles.npz", nest)
+        held = weakref.ref(nest.pop())
+        assert held() is None
+    finally:
+        gc.enable()
 
 
 def test_an_array_in_fortrans_order_comes_back_the_same(folder):
@@ -81,6 +93,8 @@ def test_the_same_nest_gives_the_same_bytes(folder, nest):
     for name in ("a.npz", "b.npz"):
         checkpoint.save(folder / name, nest)
     assert (folder / "a.npz").read_bytes() == (folder / "b.npz").read_bytes()
+    with zipfile.ZipFile(folder / "a.npz") as archive:
+        assert {info.date_time for info in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}  # and at any time
 
 
 def test_any_program_reads_the_arrays_by_their_paths(folder, nest):
@@ -110,67 +124,15 @@ def test_loaded_arrays_can_be_written_to_and_are_bounded_in_memory(folder):
     ({"structure": np.zeros(2)}, "the name 'structure' is taken"),
     ({"file": np.zeros(2), "a": {1, 2}}, "a is set, neither"),
 ])
-def test_what_cannot_be_kept_is_refused_and_the_file_untouched(folder, nest, message):
-    checkpoint.save(folder / "kept.npz", {"a": 1})
+def test_what_cannot_be_kept_is_refused_and_the_file_untouched(tmp_path, nest, message):
+    checkpoint.save(tmp_path / "kept.npz", {"a": 1})
     with pytest.raises(ValueError, match=message) as error:
-        checkpoint.save(folder / "kept.npz", nest)
+        checkpoint.save(tmp_path / "kept.npz", nest)
     assert "kept.npz" in str(error.value) and "\n" not in str(error.value)
-    assert checkpoint.load(folder / "kept.npz") == {"a": 1}
-    assert not (folder / "kept.npz.tmp").exists()
+    assert checkpoint.load(tmp_path / "kept.npz") == {"a": 1} and len([*tmp_path.iterdir()]) == 1
 
 
-def test_a_full_disk_leaves_the_old_file(folder, nest):
-    resource = pytest.importorskip("resource", reason="no limit on the size of a file on this system")
-    old = resource.getrlimit(resource.RLIMIT_FSIZE)
-    path = folder / "full.npz"
-    checkpoint.save(path, nest)
-    for limit in (0, 1, 100, 5000, 39_999):
-        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, old[1]))  # what is beyond it fails as on a full disk
-        try:
-            with pytest.raises(OSError, match="full.npz: not written, .*; what was there before is kept") as error:
-                checkpoint.save(path, {"a": np.zeros(10_000, np.float32)})
-        finally:
-            resource.setrlimit(resource.RLIMIT_FSIZE, old)
-        assert "\n" not in str(error.value)
-        assert same(checkpoint.load(path), nest) and not (folder / "full.npz.tmp").exists()
-
-
-@pytest.mark.parametrize("failing", ["fsync", "replace"])
-@pytest.mark.parametrize("failure", [OSError(28, "No space left on device"), KeyboardInterrupt()])
-def test_a_failure_at_the_end_of_writing_leaves_the_old_file(folder, monkeypatch, failing, failure):
-    def fail(*_):
-        raise failure
-
-    checkpoint.save(folder / "end.npz", {"a": 1})
-    with monkeypatch.context() as patch:
-        patch.setattr(os, failing, fail)
-        with pytest.raises(type(failure)):
-            checkpoint.save(folder / "end.npz", {"a": 2})
-    assert checkpoint.load(folder / "end.npz") == {"a": 1} and not (folder / "end.npz.tmp").exists()
-
-
-def test_a_missing_folder_is_named(folder):
-    with pytest.raises(OSError, match="nowhere.*a.npz: not written, No such file"):
-        checkpoint.save(folder / "nowhere" / "a.npz", {})
-
-
-def test_killed_in_the_middle_of_writing_the_file_is_the_old_or_the_new_one(folder):
-    path = folder / "killed.npz"
-    code = ("import sys, numpy as np\nfrom vae_np.tools import checkpoint\nprint(flush=True)\n"
-            "for i in range(10**6): checkpoint.save(sys.argv[1], {'i': i, 'a': np.full(10**6, i, np.float32)})")
-    for delay in (0.03, 0.08, 0.15):
-        writer = subprocess.Popen([sys.executable, "-c", code, str(path)], stdout=subprocess.PIPE)
-        writer.stdout.readline()
-        while not path.exists():
-            time.sleep(0.001)
-        time.sleep(delay)
-        writer.send_signal(signal.SIGKILL)
-        writer.communicate()
-        loaded = checkpoint.load(path)
-        assert np.all(loaded["a"] == loaded["i"])
-
-
-def refused(path, content, message="expected"):
+def refused(path, content, message):
     path.write_bytes(content)
     with pytest.raises(ValueError, match=message) as error:
         checkpoint.load(path)
@@ -180,20 +142,16 @@ def refused(path, content, message="expected"):
 @pytest.fixture
 def small(folder):
     checkpoint.save(folder / "small.npz", {"a": np.arange(3.0), "b": [1, "x"]})
-    return (folder / "small.npz").read_bytes()
+    return fuzz.members((folder / "small.npz").read_bytes())
 
 
-def test_cut_short_at_any_byte_it_is_refused(folder, small):
-    for length in range(len(small)):
-        refused(folder / "cut.npz", small[:length], "expected a whole .npz file of plain arrays")
-
-
-def test_with_any_bit_turned_it_is_refused_or_the_same(folder, small):
-    expected = checkpoint.load(folder / "small.npz")
-    for i in range(len(small)):
-        (folder / "bit.npz").write_bytes(small[:i] + bytes([small[i] ^ 1 << i % 8]) + small[i + 1:])
+@pytest.mark.parametrize("compression", [0, 8])
+def test_with_any_bit_turned_it_is_refused_or_the_same(folder, small, compression):
+    whole, path, expected = fuzz.zipped(small, compression), folder / "bit.npz", checkpoint.load(folder / "small.npz")
+    for i in range(len(whole)):
+        path.write_bytes(whole[:i] + bytes([whole[i] ^ 1 << i % 8]) + whole[i + 1:])
         try:
-            assert same(checkpoint.load(folder / "bit.npz"), expected), f"byte {i}"
+            assert same(checkpoint.load(path), expected), f"byte {i}"
         except ValueError as error:
             assert "bit.npz" in str(error) and "\n" not in str(error), f"byte {i}"
 
@@ -220,82 +178,26 @@ def test_mutated_bytes_are_read_or_refused_in_one_line_and_bounded_memory(folder
     assert peak < 20e6
 
 
-def with_structure(small, text):
-    return fuzz.zipped({**fuzz.members(small), "structure.npy": fuzz.npy(text)})
-
-
 @pytest.mark.parametrize("text", [
     "", "{", "null", "3", '"x"', "[]", "{}", '{"list": 3}', '{"list": {"a": 1}}', '{"dict": [1]}', '{"array": "c"}',
     '{"array": ["a"]}', '{"array": 3}', '{"object": "a"}', '{"array": "a", "value": 1}', '{"value"}', "[" * 100_000,
-    '{"list": [' * 5000 + "]}" * 5000, '{"dict": {"a": null}}', "\\ud800", "9" * 10_000])
+    '{"list": [' * 5000 + "]}" * 5000, '{"dict": {"a": null}}', "\\ud800", "9" * 10_000,
+    '{"array": "' + 1000 * "a" + '"}', '{"' + 1000 * "a" + '": 3}'])
 def test_an_altered_structure_is_refused(folder, small, text):
-    refused(folder / "structure.npz", with_structure(small, text), "expected a checkpoint of vae_np")
+    content = fuzz.zipped({**small, "structure.npy": fuzz.npy(text)})
+    refused(folder / "structure.npz", content, "expected a checkpoint of vae_np")
 
 
 def test_a_structure_that_is_no_text_is_refused(folder, small):
     for array in (np.zeros(3), np.array(["{}", "{}"]), np.zeros((), "M8[s]"), np.array(b"\xff"), np.zeros(0)):
-        refused(folder / "kind.npz", with_structure(small, array), "expected a checkpoint of vae_np")
+        content = fuzz.zipped({**small, "structure.npy": fuzz.npy(array)})
+        refused(folder / "kind.npz", content, "expected a checkpoint of vae_np")
 
 
 def test_missing_and_misnamed_arrays_are_named_and_extra_ones_ignored(folder, small):
-    inside = fuzz.members(small)
-    refused(folder / "a.npz", fuzz.zipped({"structure.npy": inside["structure.npy"]}), "it has no entry 'a'")
-    refused(folder / "a.npz", fuzz.zipped({"A.npy": inside["a.npy"], "structure.npy": inside["structure.npy"]}),
-            "it has no entry 'a'")
-    refused(folder / "a.npz", fuzz.zipped({"a.npy": fuzz.npy(np.zeros(3))}), "it has no entry 'structure'")
-    (folder / "extra.npz").write_bytes(fuzz.zipped({**fuzz.members(small), "extra.npy": fuzz.npy(np.zeros(3))}))
+    form, array = small["structure.npy"], small["a.npy"]
+    refused(folder / "a.npz", fuzz.zipped({"structure.npy": form}), "it has no entry 'a'")
+    refused(folder / "a.npz", fuzz.zipped({"A.npy": array, "structure.npy": form}), "it has no entry 'a'")
+    refused(folder / "a.npz", fuzz.zipped({"a.npy": array}), "it has no entry 'structure'")
+    (folder / "extra.npz").write_bytes(fuzz.zipped({**small, "extra.npy": fuzz.npy(np.zeros(3))}))
     assert same(checkpoint.load(folder / "extra.npz"), checkpoint.load(folder / "small.npz"))
-
-
-class Planted:
-    """What a hostile pickle does when it is loaded."""
-
-    def __reduce__(self):
-        return os.mkdir, ("planted",)
-
-
-def test_pickled_objects_are_never_loaded(folder, small, monkeypatch):
-    monkeypatch.chdir(folder)
-    refused(folder / "pickle.npz", fuzz.zipped({**fuzz.members(small), "a.npy": fuzz.npy(np.array([Planted()]))}),
-            "'a.npy' holds Python objects, which are never loaded")
-    assert not (folder / "planted").exists()
-
-
-def header(text):
-    return b"\x93NUMPY\1\0" + len(text).to_bytes(2, "little") + text.encode("latin1")
-
-
-@pytest.mark.parametrize("content, message", [
-    (header("{'descr': '<f8', 'fortran_order': False, 'shape': (9999999999,), }"), "declares 79999999992 bytes"),
-    (header("{'descr': '<f8', 'fortran_order': False, 'shape': (-1, -1), }") + bytes(8), "shape"),
-    (header("{'descr': '<f8', 'fortran_order': False, 'shape': (0, 99999999999, 99999999999), }"), "big|large|dimen"),
-    (header("{'descr': '|O', 'fortran_order': False, 'shape': (3,), }"), "Python objects"),
-    (header("(" * 5000), "whole"), (header("-" * 9000 + "1"), "whole"),
-    (header("{'descr': __import__('os')}"), "whole"),
-    (header("'''"), "whole"), (b"\x93NUMPY\3\0" + bytes(8), "version"), (b"", "whole"), (b"text", "magic"),
-])
-def test_a_hostile_array_header_is_refused(folder, small, content, message):
-    refused(folder / "header.npz", fuzz.zipped({**fuzz.members(small), "a.npy": content}), message)
-
-
-def test_a_bomb_is_refused_before_it_inflates(folder, small):
-    refused(folder / "lzma.npz", fuzz.zipped(fuzz.members(small), zipfile.ZIP_LZMA), "another method than deflate")
-    bomb = fuzz.zipped({"a.npy": bytes(1000)}, zipfile.ZIP_DEFLATED)
-    size = (1000).to_bytes(4, "little")
-    refused(folder / "bomb.npz", bomb.replace(size, (0xfffffff0).to_bytes(4, "little")), "more than it can hold")
-    refused(folder / "lies.npz", bomb.replace(size, (2000).to_bytes(4, "little")), "expected a whole .npz")
-
-
-@pytest.mark.filterwarnings("ignore:Duplicate name")
-def test_two_arrays_of_one_name_are_refused(folder, small):
-    with zipfile.ZipFile(folder / "two.npz", "w") as archive:
-        for _ in range(2):
-            archive.writestr("a.npy", fuzz.npy(np.zeros(2)))
-    refused(folder / "two.npz", (folder / "two.npz").read_bytes(), "two arrays of one name")
-
-
-def test_no_file_and_no_readable_file_are_errors_of_the_system(folder):
-    with pytest.raises(FileNotFoundError):
-        checkpoint.load(folder / "none.npz")
-    with pytest.raises(OSError):
-        checkpoint.load(folder)

@@ -221,7 +221,7 @@ NAN = np.where(np.arange(112).reshape(7, 4, 4) == 50, np.nan, 0.5)
     ({"y_test": np.array(["1", "2", "3"])}, "y_test has .* dtype <U1; expected 3 integers.*; y.astype\\(int\\)"),
     ({"x_train": np.linspace(-1, 1, 112).reshape(7, 4, 4)}, "x_train has pixels from -1.0 .* as \\(x \\+ 1\\) / 2$"),
     ({"x_train": None, "images": X}, "found no x_train; it holds y_train \\(7,\\), x_test .*, images \\(7, 4, 4\\)"),
-    ({"y_train": np.array([None] * 7)}, "'y_train.npy' holds Python objects, which are never loaded"),
+    ({"y_train": np.array([None] * 7)}, "'y_train.npy': Object arrays cannot be loaded"),
 ])
 def test_an_npz_that_says_something_else_is_refused(tmp_path, arrays, changed, message):
     arrays = {name: array for name, array in {**arrays, **changed}.items() if array is not None}

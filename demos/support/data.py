@@ -18,7 +18,7 @@ import zlib
 
 import numpy as np
 
-from vae_np.tools.checkpoint import DEFLATE, read_bytes, read_npz
+from vae_np.tools.files import DEFLATE, read_npz
 
 MNIST = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "mnist")
 MD5 = {"x_train": "6bbc9ace898e44ae57da46a324031adb", "y_train": "a25bea736e30d166cdddb491f175f624",
@@ -88,6 +88,17 @@ def read_idx(path, md5=None):
     if md5 and digest.hexdigest() != md5:
         raise ValueError(f"{path}: its checksum is not MNIST's ({md5}); restore the file, or name yours with --data")
     return array
+
+
+def read_bytes(file, length):
+    """`length` bytes of the file, or what is left of it: the memory grows with what is there, not with what is asked.
+
+    One copy in memory, unlike file.read() of a compressed file.
+    """
+    data = bytearray()
+    while len(data) < length and (piece := file.read(min(1 << 20, length - len(data)))):
+        data += piece
+    return data
 
 
 def _read_npz(path):
