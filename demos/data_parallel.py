@@ -14,6 +14,7 @@ t_compute / P + latency + bytes / bandwidth.
 
 from support import common, data
 
+import contextlib
 import csv
 import os
 import signal
@@ -156,7 +157,8 @@ def together(arguments):
     try:
         if arguments.quick:
             arguments.steps = 20
-        main(arguments)
+        with contextlib.nullcontext() if MPI.COMM_WORLD.rank else common.alone_in(arguments.out):
+            main(arguments)
     except BaseException as error:
         rank = MPI.COMM_WORLD.rank
         print(f"data_parallel.py: error: process {rank} of {MPI.COMM_WORLD.size}: {error!r}; all processes end",
@@ -175,4 +177,4 @@ if __name__ == "__main__":
     options.add_argument("--data", default=None, help="folder of IDX files, or .npz (default: MNIST)")
     options.add_argument("--fails-at", type=common.positive, help="an error in the last process at this step: all end")
     options.add_argument("--killed-at", type=common.positive, help="the last process is killed at this step: all end")
-    common.run(together, options)
+    common.run(together, options, hold=contextlib.nullcontext)

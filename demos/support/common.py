@@ -3,6 +3,7 @@
 from support import interrupted
 
 import argparse
+import contextlib
 import json
 import os
 import platform
@@ -15,7 +16,12 @@ from importlib.metadata import version
 import numpy as np
 from tqdm import tqdm
 
-from vae_np.tools.checkpoint import write_atomically
+from vae_np.tools.files import write_atomically
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
 
 
 class Parser(argparse.ArgumentParser):
@@ -64,10 +70,33 @@ def _integer(text, least):
     return int(text)
 
 
-def run(main, parser, argv=None):
+@contextlib.contextmanager
+def alone_in(folder):
+    """Hold the folder while a run writes there: OSError, in one line, where another does, but none that was killed.
+
+    Where the system or the disk has no such locks, nobody is told.
+    """
+    descriptor = fcntl and os.open(folder, os.O_RDONLY)  # the folder itself: a file to lock would stay behind
+    try:
+        if fcntl:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise OSError(f"--out {folder}: another run writes there now; let it end, or name another folder") from None
+    except OSError:
+        pass
+    try:
+        yield
+    finally:
+        if fcntl:
+            os.close(descriptor)
+
+
+def run(main, parser, argv=None, hold=alone_in):
     """main(arguments), in an existing --out; what is wrong with the input ends in one line on stderr and status 2.
 
-    Ctrl-C ends in one line and status 130. run.json is written at the end, from the arguments as main left them.
+    hold: `alone_in` refuses a second run in one --out; several processes of one run need another. Ctrl-C ends in one
+    line and status 130. run.json is written at the end, from the arguments as main left them.
     """
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
@@ -77,8 +106,9 @@ def run(main, parser, argv=None):
         if signal.getsignal(signal.SIGINT) is interrupted:  # from here on an exception, so that main can end in order
             signal.signal(signal.SIGINT, signal.default_int_handler)
         writable(arguments.out)
-        main(arguments)
-        record(arguments)
+        with hold(arguments.out):
+            main(arguments)
+            record(arguments)
     except KeyboardInterrupt:
         print(f"{parser.prog}: stopped", file=sys.stderr)
         sys.exit(130)
