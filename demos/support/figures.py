@@ -3,6 +3,7 @@
 import math
 import os
 
+import autograd.numpy as anp
 import numpy as np
 
 from vae_np import gaussian_kl, gray, location_scale
@@ -94,14 +95,14 @@ def draw(out, e, run, x, labels, shape):
 
 
 def diagrams(path, e, params, x, d):
-    """The post's six diagrams, from the computation that is really made."""
+    """The post's six diagrams, from the computation that is really made; `location_scale` also as it is defined."""
     eps = np.zeros((len(x), d), np.float32)
     inputs = {"x": x, "ε": eps}
     full = diagram.trace(e.model.apply, params, inputs, ["−ELBO"])
     graphs = {
         "decoder": diagram.trace(e.decoder.apply, params["theta"], {"z": eps}, ["logits"]),
         "inference_network": diagram.trace(e.encoder.apply, params["phi"], {"x": x}, ["μ", "log σ²"]),
-        "reparameterization": diagram.trace(lambda _, *arrays: location_scale(*arrays), (),
+        "reparameterization": diagram.trace(lambda _, mu, log_var, eps: mu + anp.exp(0.5 * log_var) * eps, (),
                                             {"μ": eps, "log σ²": eps, "ε": eps}, ["z"]),
         "encoder": diagram.trace(e.posterior.apply, params["phi"], inputs, ["z", "KL"]),
         "vae_full": full,
