@@ -1,13 +1,11 @@
-"""The post's figures: the curve, the latent space, the manifold, reconstructions and samples.
+"""The post's figures: the curve, the latent plane, the manifold, reconstructions and samples.
 
-Each function draws into matplotlib axes that it is handed, or on a figure of its own, and `save` writes the file.
-No global state, no window.
+Each function draws into the matplotlib axes that it is handed; `save` makes the axes and the file.
 """
 
+import matplotlib
 import numpy as np
 from matplotlib.animation import PillowWriter
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.colors import BoundaryNorm
 from matplotlib.figure import Figure
 from scipy.special import ndtri  # Φ⁻¹; scipy.stats, which has it too, would take 40 MB
 
@@ -15,12 +13,11 @@ from scipy.special import ndtri  # Φ⁻¹; scipy.stats, which has it too, would
 def _figure(size):
     figure = Figure(figsize=size, layout="constrained")
     figure.get_layout_engine().set(w_pad=0.1, h_pad=0.1)  # inches
-    FigureCanvasAgg(figure)
     return figure
 
 
 def save(draw, path, size=(6, 5)):
-    """Draw on new axes of `size` inches and write the figure to `path`: save(lambda axes: nelbo(axes, …), "a.png")."""
+    """Draw on axes of `size` inches, and write: save(lambda axes: nelbo(axes, rows), "a.png")."""
     figure = _figure(size)
     draw(figure.subplots())
     figure.savefig(path, dpi=150)
@@ -29,10 +26,20 @@ def save(draw, path, size=(6, 5)):
 def save_pair(draw_left, draw_right, path, size=(13, 6)):
     """Two panels side by side."""
     figure = _figure(size)
-    left, right = figure.subplots(1, 2)
-    draw_left(left)
-    draw_right(right)
+    for draw, axes in zip((draw_left, draw_right), figure.subplots(1, 2)):
+        draw(axes)
     figure.savefig(path, dpi=150)
+
+
+def animation(path, draw, frames, size=(5.2, 5.4)):
+    """A .gif: draw(axes, frame) for each of the frames; the last one stays longer."""
+    figure, writer = _figure(size), PillowWriter(fps=5)
+    axes = figure.subplots()
+    with writer.saving(figure, path, dpi=80):
+        for frame in [*frames, *[frames[-1]] * 8]:
+            axes.clear()
+            draw(axes, frame)
+            writer.grab_frame()
 
 
 def nelbo(axes, history):
@@ -48,18 +55,18 @@ def nelbo(axes, history):
 
 
 def latent_space(axes, z, labels=None, names=("$z_1$", "$z_2$")):
-    """The data in latent space, coloured by label. z: (n, 2), posterior means. labels: (n,) integers, or None."""
+    """The data in the latent plane, coloured by label. z: (n, 2), posterior means. labels: (n,)."""
     if labels is None:
         axes.scatter(*z.T, s=4, alpha=0.4, lw=0)
     else:
         classes, index = np.unique(labels, return_inverse=True)
-        cmap = "tab10" if len(classes) <= 10 else "nipy_spectral"
-        edges = np.arange((10 if len(classes) <= 10 else len(classes)) + 1) - 0.5
-        points = axes.scatter(*z.T, c=index, cmap=cmap, norm=BoundaryNorm(edges, 10 if len(classes) <= 10
-                              else 256), s=5, alpha=0.5, lw=0)
-        ticks = np.arange(len(classes))[::max(1, len(classes) // 16)]
-        bar = axes.figure.colorbar(points, ax=axes, ticks=ticks, label="label", boundaries=edges[:len(classes) + 1])
-        bar.ax.set_yticklabels([str(classes[t]) for t in ticks])
+        n = len(classes)
+        colours = matplotlib.colormaps["tab10" if n <= 10 else "nipy_spectral"].resampled(n)
+        points = axes.scatter(*z.T, c=index, cmap=colours, vmin=-0.5, vmax=n - 0.5,
+                              s=5, alpha=0.5, lw=0)
+        ticks = np.arange(0, n, max(1, n // 16))
+        bar = axes.figure.colorbar(points, ax=axes, label="label")
+        bar.set_ticks(ticks, labels=classes[ticks])
         bar.solids.set_alpha(1)
     axes.set(xlabel=names[0], ylabel=names[1], title="Latent space (posterior means)")
 
@@ -67,8 +74,9 @@ def latent_space(axes, z, labels=None, names=("$z_1$", "$z_2$")):
 def latent_grid(d=2, dims=(0, 1), n=15):
     """n × n points z of the latent space, (n·n, d), row by row from the top left.
 
-    They are evenly spaced in probability, z = Φ⁻¹(u) with u from 0.01 to 0.99, for the prior is Gaussian. z₁ grows to
-    the right and z₂ upward; latents other than `dims` stay 0. With d = 1, the points run in reading order.
+    They are evenly spaced in probability, z = Φ⁻¹(u) with u from 0.01 to 0.99, for the prior is
+    Gaussian. z₁ grows to the right and z₂ upward; latents other than `dims` stay 0. With d = 1, the
+    points run in reading order.
     """
     z = np.zeros((n * n, d), np.float32)
     if d == 1:
@@ -88,17 +96,6 @@ def tile(images, shape, columns):
     return padded.reshape(rows, columns, h, w).swapaxes(1, 2).reshape(rows * h, columns * w)
 
 
-def manifold(axes, grid, dims=(0, 1), n=15, title="Manifold (decoder means)"):
-    """Decoder means at `latent_grid`, tiled to one image, the axes labelled with z."""
-    height, width = grid.shape
-    axes.imshow(grid, cmap="gray", vmin=0, vmax=1)
-    shown = np.arange(0, n, max(1, (n - 1) // 7))
-    z = ndtri(np.linspace(0.01, 0.99, n))
-    axes.set_xticks((shown + 0.5) * width / n, [f"{z[i]:.1f}" for i in shown])
-    axes.set_yticks((shown + 0.5) * height / n, [f"{z[n - 1 - i]:.1f}" for i in shown])
-    axes.set(xlabel=f"$z_{{{dims[0] + 1}}}$", ylabel=f"$z_{{{dims[1] + 1}}}$", title=title)
-
-
 def images(axes, grid, title):
     """A tiled image without axes."""
     axes.imshow(grid, cmap="gray", vmin=0, vmax=1)
@@ -106,13 +103,12 @@ def images(axes, grid, title):
     axes.set_title(title)
 
 
-def animation(path, draw, frames, size=(5.2, 5.4)):
-    """A .gif: draw(axes, frame) for each of the frames; the last one stays longer."""
-    figure = _figure(size)
-    axes = figure.subplots()
-    writer = PillowWriter(fps=5)
-    with writer.saving(figure, path, dpi=80):
-        for frame in [*frames, *[frames[-1]] * 8]:
-            axes.clear()
-            draw(axes, frame)
-            writer.grab_frame()
+def manifold(axes, grid, dims=(0, 1), n=15, title="Manifold (decoder means)"):
+    """Decoder means at `latent_grid`, tiled to one image, the axes labelled with z."""
+    height, width = grid.shape
+    axes.imshow(grid, cmap="gray", vmin=0, vmax=1)
+    shown = np.arange(0, n, max(1, (n - 1) // 7))
+    z = [f"{z:.1f}" for z in ndtri(np.linspace(0.01, 0.99, n))]
+    axes.set_xticks((shown + 0.5) * width / n, [z[i] for i in shown])
+    axes.set_yticks((shown + 0.5) * height / n, [z[n - 1 - i] for i in shown])
+    axes.set(xlabel=f"$z_{{{dims[0] + 1}}}$", ylabel=f"$z_{{{dims[1] + 1}}}$", title=title)
