@@ -1,1 +1,1 @@
-"""What serves the engine and teaches no VAE: saving, plots, diagrams. Nothing at the root imports it."""
+"""What serves the engine and teaches no VAE: files, checkpoints, plots, diagrams."""

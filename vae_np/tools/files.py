@@ -60,8 +60,8 @@ def read_npz(path):
                         if member.read(1):  # at its end, the checksum is compared
                             raise ValueError("longer than its header says")
         except Exception as error:  # on bytes that lie, the parsers raise a dozen different kinds
-            reason = one_line(error, where)
-            raise ValueError(f"{path}: expected a whole .npz file of plain arrays; {reason}") from None
+            why = one_line(error, where)
+            raise ValueError(f"{path}: expected a whole .npz file of plain arrays; {why}") from None
     return arrays
 
 
