@@ -25,18 +25,9 @@ import zlib
 import autograd.numpy as np
 import numpy as onp
 from matplotlib.figure import Figure
-from mnist import networks
+from mnist import build
 
-from vae_np import (
-    bernoulli_likelihood,
-    gaussian_noise,
-    gaussian_posterior,
-    minibatches,
-    rmsprop,
-    train,
-    vae,
-    value_and_grad,
-)
+from vae_np import gaussian_noise, minibatches, rmsprop, train, value_and_grad
 from vae_np.nests import leaves, rebuild
 
 NETWORKS = {"1 Gbit/s, 50 µs": (1e9 / 8, 50e-6), "10 Gbit/s, 20 µs": (10e9 / 8, 20e-6),
@@ -85,8 +76,7 @@ def main(arguments):
     x_train = data.load(arguments.data)[0]
     x_train = x_train.reshape(len(x_train), -1)
     init, data_rng, noise_rng, _ = common.streams(arguments.seed)  # the same on every process: one global minibatch
-    encoder, decoder = networks(x_train.shape[1], arguments.hidden, arguments.latent_dim)
-    model = vae(gaussian_posterior(encoder), bernoulli_likelihood(decoder))
+    *_, model = build(x_train.shape[1], arguments.hidden, arguments.latent_dim)
     params, waiting, losses, times = model.init(init), [], [], []
     epochs = -(-arguments.steps * arguments.batch_size // len(x_train))
     states = train(lambda p, x, eps: np.mean(model.apply(p, x, eps)), params,

@@ -61,7 +61,8 @@ def compare(path, framework, build, nelbo):
     run = checkpoint.load(path)
     rng, (n_pixels, d) = np.random.default_rng(0), (run["data"]["train"][1], run["options"]["latent_dim"])
     x, eps = rng.random((100, n_pixels), np.float32), rng.standard_normal((100, d), np.float32)
-    ours = mnist.experiment(run["options"], n_pixels).model.apply(run["params"], x, eps)
+    *_, model = mnist.build(n_pixels, run["options"]["hidden"], d)
+    ours = model.apply(run["params"], x, eps)
     theirs = nelbo(build(path), x, eps)
     print(f"-ELBO of 100 random images: vae_np {ours.mean():.4f}, {framework} {theirs.mean():.4f} nats; "
           f"largest relative difference {np.max(np.abs(theirs / ours - 1)):.1e}")

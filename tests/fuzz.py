@@ -144,7 +144,6 @@ class Fuzz:
 
     def __init__(self, folder):
         import mnist
-        from support import common, figures
 
         self.folder, arrays = Path(folder), images()
         self.readers = {"idx": self.read_idx, "idx.gz": self.read_idx, "gz of broken idx": self.read_idx,
@@ -154,8 +153,8 @@ class Fuzz:
                         "checkpoint of broken JSON": self.read_checkpoint, "mnist.py --resume": self.resume}
         self.idx = idx(arrays["x_train"])
         self.npz = {f"{name}.npy": npy(array) for name, array in arrays.items()}
-        self.main = lambda argv: common.run(mnist.main, mnist.parser(), argv)
-        figures.draw = lambda *arguments: None
+        self.main = lambda argv: mnist.command(mnist.main, mnist.POST, argv)
+        mnist.figures.draw = lambda *arguments: None
         self.images = self.folder / "images.npz"
         self.images.write_bytes(zipped(self.npz))
         self.argv = ["--out", str(self.folder / "run"), "--epochs", "1"]

@@ -8,6 +8,7 @@ then the next one begins. Ends with status 1 at the first difference. The suite 
 """
 
 import argparse
+import contextlib
 import json
 import signal
 import subprocess
@@ -29,10 +30,10 @@ WITHOUT_FIGURES = f"""
 import sys
 sys.path[:0] = [{str(ROOT)!r}, {str(ROOT / "demos")!r}]
 import mnist
-from support import common, figures
-figures.draw = lambda *arguments: None
-common.run(mnist.main, mnist.parser())
+mnist.figures.draw = lambda *arguments: None
+mnist.command(mnist.main, mnist.POST)
 """
+FILES = ("checkpoint.npz", "history.csv", "run.json")
 UNSYNCED = "import os\nos.fsync = lambda descriptor: None\n"  # a killed process needs no sync, only a dying machine
 
 
@@ -83,29 +84,35 @@ def assert_whole(folder, reference):
 
 
 def unfinished(folder):
-    """What is being written, or was when its writer was killed."""
-    return set(Path(folder).glob("*.tmp"))
+    """(name, time) of each file that is none of the run's own: what is being written, or was when it was killed."""
+    found = set()
+    for path in folder.iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            if path.name not in FILES:
+                found.add((path.name, path.stat().st_mtime_ns))
+    return found
 
 
 def killed(folder, argv, delay, sync=True, in_writing=0):
     """Start the run, or go on with it, and kill it `delay` s after training began (before, if negative).
 
     in_writing: if positive, wait further, until a file is being written, and so many seconds more. Returns whether it
-    was killed (or came to its end before).
+    was killed (or came to its end before), and whether it left a part of a file.
     """
+    before = unfinished(folder)
     resume = ["--resume"] if (folder / "checkpoint.npz").exists() else []
     left = unfinished(folder)
     process = start(*argv, "--out", folder, *resume, sync=sync)
     if delay >= 0:
         process.stdout.readline()
     time.sleep(abs(delay))
-    while in_writing and process.poll() is None and unfinished(folder) <= left:
+    while in_writing and process.poll() is None and not unfinished(folder) - before:
         time.sleep(0.0002)
     time.sleep(in_writing)
     process.send_signal(signal.SIGKILL)
     _, err = process.communicate()
     assert process.returncode in (0, -signal.SIGKILL), f"status {process.returncode}: {err}"
-    return process.returncode != 0
+    return process.returncode != 0, bool(unfinished(folder) - before)
 
 
 def main():
@@ -133,10 +140,8 @@ def main():
             while not done and kills < arguments.count:
                 delay = rng.uniform(0, longest) if rng.random() < 0.9 else -rng.uniform(0, 1)
                 in_writing = rng.uniform(0, 0.01) if rng.random() < 0.5 else 0
-                left = unfinished(run)
-                done = not killed(run, argv, delay, in_writing=in_writing)
-                kills += not done
-                writing += not unfinished(run) <= left
+                died, torn = killed(run, argv, delay, in_writing=in_writing)
+                done, kills, writing = not died, kills + died, writing + torn
                 assert_whole(run, folder / "reference")
             if kills == before:
                 longest *= 0.7

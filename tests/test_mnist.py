@@ -16,7 +16,7 @@ import mnist
 import numpy as np
 import pytest
 from kill import assert_same_run
-from support import common, figures
+from support import figures
 
 from vae_np.tools import checkpoint, plots
 
@@ -40,7 +40,9 @@ def images(tmp_path_factory):
 
 @pytest.fixture
 def run(capsys, monkeypatch):
-    """run(*argv, figures=False): the demo in this process, as (status, stdout, lines of stderr but the bar's)."""
+    """run(*argv, drawn=False): the demo in this process, as (status, stdout, lines of stderr but the bar's)."""
+    handler = signal.getsignal(signal.SIGINT)
+
     def call(*argv, drawn=False):
         with monkeypatch.context() as patch:
             patch.setattr(sys, "argv", ["mnist.py", *map(str, argv)])
@@ -50,9 +52,11 @@ def run(capsys, monkeypatch):
                 patch.setattr(figures, "draw", lambda *arguments: None)
             status = 0
             try:
-                common.run(mnist.main, mnist.parser(), [*map(str, argv)])
+                mnist.command(mnist.main, mnist.POST, [*map(str, argv)])
             except SystemExit as end:
                 status = end.code
+            finally:
+                signal.signal(signal.SIGINT, handler)
         out, err = capsys.readouterr()
         err = [line for line in err.replace("\r", "\n").splitlines() if line.strip() and "it/s" not in line
                and "?it" not in line]
@@ -180,21 +184,50 @@ def test_an_earlier_run_is_kept(run, small, tmp_path):
 
 
 def test_ctrl_c_leaves_a_whole_checkpoint_and_history_to_go_on_from(run, small, tmp_path):
-    run(*small, "--epochs", 200, "--out", tmp_path / "whole")
-    process = kill.start(*small, "--epochs", 200, sync=False)
+    process = kill.start(*small, "--epochs", 10**6, sync=False)  # far more than it will come to, however slow we are
     while not process.stdout.readline().startswith("epoch   3"):
         assert process.poll() is None
     process.send_signal(signal.SIGINT)
     _, err = process.communicate()
-    assert process.returncode == 130 and "Traceback" not in err
-    done = len(checkpoint.load(tmp_path / "out" / "checkpoint.npz")["history"])
+    assert process.returncode == 130 and "Traceback" not in err, err
+    done = len(kill.history(tmp_path / "out")) - 1
     assert err.endswith(f"stopped: {tmp_path}/out/checkpoint.npz holds {done} epochs; --resume goes on\n") and done >= 3
-    assert len(kill.history(tmp_path / "out")) == 1 + done
-    assert run("--out", tmp_path / "out", "--resume").status == 0
+    assert run(*small, "--epochs", done + 2, "--out", tmp_path / "whole").status == 0
+    assert run("--out", tmp_path / "out", "--resume", "--epochs", done + 2).status == 0
     assert_same_run(tmp_path / "out", tmp_path / "whole")
 
 
-@pytest.mark.parametrize("owner, name", [(mnist.data, "load"), (mnist, "experiment"), (figures, "frame")])
+def test_ctrl_c_at_any_moment_of_training_ends_in_one_line(run, small, tmp_path, monkeypatch):
+    """A moment is a call of a function, of Python's or of C's, from the first step to the end of the second epoch."""
+    calls, train = [0], mnist.train
+
+    def interrupted(moment):
+        def profile(*arguments):
+            calls[0] += 1
+            if calls[0] == moment:
+                sys.setprofile(None)
+                signal.raise_signal(signal.SIGINT)
+
+        def begun(*arguments, **named):
+            if not calls[0]:
+                sys.setprofile(profile)
+            return train(*arguments, **named)
+
+        calls[0] = 0
+        monkeypatch.setattr(mnist, "train", begun)
+        monkeypatch.setattr(figures, "draw", lambda *arguments: sys.setprofile(None))
+        return run(*small, "--epochs", 2, drawn=True)
+
+    assert interrupted(moment=None).status == 0
+    moments = calls[0]
+    for moment in range(1, moments, moments // 40):
+        result, saved = interrupted(moment), checkpoint.load(tmp_path / "out" / "checkpoint.npz")
+        assert result.status == 130 and len(result.err) == 1, (moment, result)
+        assert f"stopped: {tmp_path}/out/checkpoint.npz holds {len(saved['history'])} epochs" in result.err[0]
+        assert len(kill.history(tmp_path / "out")) == 1 + len(saved["history"])
+
+
+@pytest.mark.parametrize("owner, name", [(mnist.data, "load"), (mnist, "build"), (figures, "frame")])
 def test_ctrl_c_before_training_says_so_in_one_line(run, small, monkeypatch, owner, name):
     def interrupted(*arguments):
         raise KeyboardInterrupt
@@ -204,22 +237,20 @@ def test_ctrl_c_before_training_says_so_in_one_line(run, small, monkeypatch, own
     assert result.status == 130 and len(result.err) == 1 and "stopped" in result.err[0]
 
 
-def test_ctrl_c_between_checkpoint_and_history_brings_both_in_line(run, small, tmp_path, monkeypatch):
-    run(*small, "--epochs", 3, "--out", tmp_path / "whole")
-    write, calls = mnist.runs.write_history, []
+@pytest.mark.parametrize("owner, name, times, epochs", [(mnist, "evaluate", 2, 0), (os, "replace", 9, 0),
+                                                        (figures, "draw", 1, 2)])
+def test_ctrl_c_in_a_hurry_while_writing_and_after_training(run, small, monkeypatch, owner, name, times, epochs):
+    """The first one waits for the end of the step, the second does not; while a file is written, all wait."""
+    original = getattr(owner, name)
 
-    def interrupted(folder, saved):
-        calls.append(1)
-        if len(calls) == 3:
-            raise KeyboardInterrupt
-        write(folder, saved)
+    def interrupted(*arguments):
+        for _ in range(times):
+            signal.raise_signal(signal.SIGINT)
+        return original(*arguments)
 
-    with monkeypatch.context() as patch:
-        patch.setattr(mnist.runs, "write_history", interrupted)
-        assert run(*small, "--epochs", 3).status == 130
-    assert len(kill.history(tmp_path / "out")) == 1 + 2
-    assert run("--out", tmp_path / "out", "--resume").status == 0
-    assert_same_run(tmp_path / "out", tmp_path / "whole")
+    monkeypatch.setattr(owner, name, interrupted)
+    result = run(*small, "--epochs", 2, drawn=True)
+    assert result.status == 130 and len(result.err) == 1 and f"holds {epochs} epochs; --resume" in result.err[0], result
 
 
 def test_killed_between_checkpoint_and_history_resume_writes_the_history(run, small, tmp_path):
@@ -381,7 +412,7 @@ NAN = np.full((16, 5), np.nan, np.float32)
     ("optimizer", {}, "optimizer.v"), ("streams", [], "streams.0"),
     ("streams.0.state.state", 2**200, "streams.0 is no state"),
     ("streams.1.bit_generator", "MT19937", "streams.1 is no state"), ("streams.1.state", 7, "streams.1.state is int"),
-    ("streams.2", "del", "streams.2 is str"), ("history", {}, "history"),
+    ("streams.2", "del", "streams.2 is str"), ("history", {}, "seconds.0 is float, expected none"),
     ("history.1", (2, 1.0), "history.1.2 is missing"),
     ("history.1.0", 5, "epochs in order"), ("history.0.2", float("inf"), "history.0.2 is not finite"),
     ("seconds", [1.0], "seconds.1 is missing"), ("frames", [], "frames.0.0 is missing"),

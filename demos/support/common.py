@@ -101,16 +101,17 @@ def run(main, parser, argv=None, hold=alone_in):
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a terminal without ε is no reason to stop
-    arguments = parser.parse_args(argv)
     try:
         if signal.getsignal(signal.SIGINT) is interrupted:  # from here on an exception, so that main can end in order
             signal.signal(signal.SIGINT, signal.default_int_handler)
+        arguments = parser.parse_args(argv)
         writable(arguments.out)
         with hold(arguments.out):
             main(arguments)
             record(arguments)
-    except KeyboardInterrupt:
-        print(f"{parser.prog}: stopped", file=sys.stderr)
+    except KeyboardInterrupt as stop:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second one shall not cut the line short
+        print(str(stop) or f"{parser.prog}: stopped", file=sys.stderr)
         sys.exit(130)
     except (ValueError, OSError, ArithmeticError, MemoryError) as error:
         print(f"{parser.prog}: error: {line(error)}", file=sys.stderr)

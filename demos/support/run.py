@@ -1,125 +1,176 @@
-"""The main demo's run on disk: what its checkpoint holds, written without losing one, read back without trusting it.
+"""The main demo's run on disk, behind one object: options, checkpoint, history, progress, how it goes on and ends.
 
-A run is a dict: `options`, `data` (path, shapes and checksum), `step`, `params`, `optimizer`, `streams` (the states
-of the random generators), `history`, `seconds` (of each epoch) and `frames` (of the animation).
+    def main(run): ...  run.begin(...); for epoch in run.epochs(): ... run.step(state) ... run.save(epoch, nll, kl)
+
+    command(main, defaults)
+
+Once it has begun, its folder holds a whole checkpoint.npz at every moment. That is a dict: `options`, `data` (path,
+shapes, checksum), `step`, `params`, `optimizer`, `streams` (the states of the random generators), `history`, `seconds`
+(of each epoch) and `frames` (of the animation).
 """
 
-import itertools
+import argparse
 import os
-import shutil
+import signal
+import sys
+import time
+import zlib
 
 import numpy as np
 
-from vae_np.nests import leaves, paths, rebuild
+from support import common, resume
+from vae_np import State
+from vae_np.nests import leaves, paths
 from vae_np.tools import checkpoint
 
-NAMES = ("options", "data", "step", "params", "optimizer", "streams", "history", "seconds", "frames")
-OPTIONS = {"epochs": 50, "latent_dim": 2, "hidden": [256], "batch_size": 100, "samples": 1, "optimizer": "rmsprop",
-           "learning_rate": 1e-3, "binarize": "none", "seed": 0}
 HEADER = "epoch,train_nelbo,test_nelbo,test_nll,test_kl,seconds"
 
 
-def save(folder, run):
-    """checkpoint.npz, then history.csv, each written whole or not at all."""
-    checkpoint.save(os.path.join(folder, "checkpoint.npz"), run)
-    write_history(folder, run)
+def command(main, defaults, argv=None):
+    """main(run) as a command: options from argv; what ends it early is one line, which says what the folder holds."""
+    parser = _parser(defaults)
 
-
-def write_history(folder, run):
-    """history.csv: NELBO and its terms by epoch, in nats, with all their digits."""
-    rows = [",".join(map(repr, (*row, seconds))) for row, seconds in zip(run["history"], run["seconds"])]
-    checkpoint.write_atomically(os.path.join(folder, "history.csv"),
-                                lambda file: file.write("\n".join([HEADER, *rows, ""]).encode()))
-
-
-def keep(folder):
-    """Copy an earlier run's checkpoint, history and run.json to checkpoint.1.npz, ..., or the next free number."""
-    names = set(os.listdir(folder))
-    if "checkpoint.npz" not in names:
-        return
-    number = next(i for i in itertools.count(1) if f"checkpoint.{i}.npz" not in names)
-    for name in {"run.json", "history.csv", "checkpoint.npz"} & names:
-        with open(os.path.join(folder, name), "rb") as old:
-            checkpoint.write_atomically(os.path.join(folder, name.replace(".", f".{number}.")),
-                                        lambda file, old=old: shutil.copyfileobj(old, file))
-    print(f"the run that was in {folder} is kept as checkpoint.{number}.npz")
-
-
-def restore(path, given, parser):
-    """The run saved at `path`. What `given` names must be as in its options, but for the number of epochs.
-
-    Raises ValueError or exits, in one line that names the file, where the options are not what `parser` would accept.
-    """
-    if not os.path.exists(path):
-        raise FileNotFoundError(f"--resume: no checkpoint at {path}")
-    run = checkpoint.load(path)
-    missing = [name for name in NAMES if not isinstance(run, dict) or name not in run]
-    if missing:
-        raise ValueError(f"{path}: not a checkpoint of this demo: no {', '.join(missing)}")
-    _alike(path, "data", run["data"], {"path": "", "train": [0, 0], "test": [0, 0], "crc32": 0})
-    if not isinstance(run["options"], dict) or set(run["options"]) != set(OPTIONS):
-        raise ValueError(f"{path}: its options are {list(run['options'])}, expected {list(OPTIONS)}")
-    parser.prog, flags = path, []
-    for key, value in run["options"].items():
-        flag, listed = f"--{key.replace('_', '-')}", isinstance(value, list) and all(type(v) is int for v in value)
-        flags += [flag, *map(str, value)] if listed else [f"{flag}={value}"]
-    parsed = vars(parser.parse_args(flags))
-    for key, value in run["options"].items():
-        if value != parsed[key]:
-            raise ValueError(f"{path}: its option {key} is {value!r}, expected {parsed[key]!r}")
-        if key != "epochs" and key in given and value != given[key]:
-            raise ValueError(f"{path}: made with --{key.replace('_', '-')} {value}, not {given[key]}")
-    return run
-
-
-def check(path, run, fresh, steps):
-    """Raise ValueError unless `run` has the form of `fresh`, the same run before its first epoch, and finite numbers.
-
-    steps: those of an epoch. The random streams' states are tried out by the caller, who sets them.
-    """
-    differs = [key for key in ("train", "test", "crc32") if run["data"][key] != fresh["data"][key]]
-    if differs:
-        key = differs[0]
-        raise ValueError(f"{path}: made from other data: {key} {run['data'][key]}, not {fresh['data'][key]}; name the "
-                         f"data of that run with --data")
-    epochs = len(run["history"]) if isinstance(run["history"], list) else 0
-    frames = len(run["frames"]) if isinstance(run["frames"], list) else 0
-    expected = {**fresh, "history": [(0, 0.0, 0.0, 0.0, 0.0)] * epochs, "seconds": [0.0] * epochs,
-                "frames": fresh["frames"] * max(frames, 1)}
-    for name in NAMES[2:]:
-        _alike(path, name, run[name], expected[name])
-        for where, leaf in zip(paths(run[name], name), leaves(run[name])):
-            if np.asarray(leaf).dtype.kind == "f" and not np.isfinite(leaf).all():
-                raise ValueError(f"{path}: {where} is not finite; expected numbers")
-        run[name] = rebuild(expected[name], leaves(run[name]))
-    if [row[0] for row in run["history"]] != [*range(1, epochs + 1)] or run["step"] != steps * epochs:
-        raise ValueError(f"{path}: after {epochs} epochs of {steps} steps at step {run['step']}; expected "
-                         f"{steps * epochs}, and epochs in order")
-
-
-def set_streams(path, rngs, states):
-    """Each generator to its saved state."""
-    for i, (rng, state) in enumerate(zip(rngs, states)):
+    def guarded(arguments):
+        run = Run(arguments, defaults, parser)
         try:
-            rng.bit_generator.state = state
-        except (ValueError, TypeError, OverflowError) as error:
-            raise ValueError(f"{path}: streams.{i} is no state of a random generator; {error}") from None
+            with np.errstate(over="ignore", invalid="ignore"):  # what overflows is found, and named, by the checks
+                main(run)
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(f"\nstopped: {run.path} holds {len(run.history)} epochs; --resume goes on"
+                                    if run.state else "") from None
+        except FloatingPointError as error:
+            raise FloatingPointError(f"{error}; {run.path} holds the {len(run.history)} epochs before") from None
+        finally:
+            if run.bar is not None:
+                run.bar.close()
+
+    common.run(guarded, parser, argv)
 
 
-def _form(nest):
-    """The nest with each leaf replaced by its type, dtype and shape."""
-    if isinstance(nest, dict):
-        return {key: _form(child) for key, child in nest.items()}
-    if isinstance(nest, (list, tuple)):
-        return (tuple if isinstance(nest, tuple) else list)(map(_form, nest))
-    return f"{nest.dtype} {nest.shape}" if hasattr(nest, "dtype") else type(nest).__name__
+def _parser(defaults):
+    p = common.Parser(description="Train the post's variational autoencoder, or go on with a run.",
+                      argument_default=argparse.SUPPRESS,
+                      epilog="With --resume, an option that is not given is that of the run that goes on.")
+    for name, text, how in [
+            ("epochs", "in all", {"type": common.positive}),
+            ("latent_dim", "dimensions of z", {"type": common.positive}),
+            ("hidden", "widths of the hidden layers", {"type": common.positive, "nargs": "+"}),
+            ("batch_size", "images a step", {"type": common.positive}),
+            ("samples", "Monte Carlo samples of z for each image", {"type": common.positive}),
+            ("optimizer", "the update rule", {"choices": ["rmsprop", "adam"]}),
+            ("learning_rate", "its step size", {"type": common.rate}),
+            ("binarize", "gray pixels as they are, drawn anew each time, or cut at one half",
+             {"choices": ["none", "dynamic", "threshold"]}),
+            ("seed", "of every random stream", {"type": common.non_negative})]:
+        p.add_argument(resume.flag(name), help=f"{text} (default {str(defaults[name]).strip('[]')})", **how)
+    p.add_argument("--data", help="folder of IDX files, or .npz (default: the MNIST beside this file)")
+    p.add_argument("--out", default=os.path.join("results", "mnist"), help="folder (default results/mnist)")
+    p.add_argument("--resume", action="store_true", default=False, help="go on from the checkpoint in --out")
+    return p
 
 
-def _alike(path, name, found, expected):
-    found, expected = _form(found), _form(expected)
-    is_, should = (dict(zip(paths(form, name), leaves(form))) for form in (found, expected))
-    for where in sorted(is_.keys() | should.keys()):
-        if is_.get(where) != should.get(where):
-            raise ValueError(f"{path}: {where} is {is_.get(where, 'missing')}, expected {should.get(where, 'none')}")
-    if found != expected:
-        raise ValueError(f"{path}: {name} has dicts, lists and tuples in other places than expected")
+class Run:
+    """options: as given, or as the run that goes on was made. data: the path of its data, or None. And after `begin`,
+    state: where training stands. history: (epoch, train −ELBO, test −ELBO, test nll, test kl) of each epoch, in nats.
+    """
+
+    def __init__(self, arguments, defaults, parser):
+        self.path, self.names, self.options = os.path.join(arguments.out, "checkpoint.npz"), list(defaults), arguments
+        given = {name: value for name, value in vars(arguments).items() if name in defaults}
+        self.saved = resume.load(self.path, given, defaults, parser) if arguments.resume else None
+        self.data = self.saved["data"]["path"] or None if self.saved else None
+        if "data" in arguments:
+            self.data = os.path.abspath(arguments.data)
+        vars(arguments).update(self.saved["options"] if self.saved else defaults, data=self.data or "MNIST")
+        vars(arguments).update(given)
+        self.state, self.history, self.seconds, self.bar = None, [], [], None
+
+    def begin(self, images, params, optimizer, streams, frame):
+        """Save a run that begins, or go on where the saved one stood, if this is its data and these are its forms.
+
+        streams: the random generators, which are set to where they stood. frame: theta -> an image, for the animation.
+        """
+        x_train, x_test = images
+        self.source = {"path": self.data or "", "train": [*x_train.shape], "test": [*x_test.shape],
+                       "crc32": zlib.crc32(x_test, zlib.crc32(x_train))}
+        self.streams, self.frame, self.frames = streams, frame, [(0, frame(params["theta"]))]
+        state, steps = State(0, params, None, optimizer.init(params)), -(-len(x_train) // self.options.batch_size)
+        if self.saved:
+            saved = resume.check(self.path, self.saved, self._contents(state), steps)
+            resume.set_streams(self.path, streams, saved["streams"])
+            state = State(saved["step"], saved["params"], None, saved["optimizer"])
+            self.source, self.history, self.seconds, self.frames = (
+                saved[name] for name in ("data", "history", "seconds", "frames"))
+        else:
+            resume.keep(self.options.out)
+        self.bar = common.progress(None, steps * self.options.epochs)
+        self.bar.update(min(state.step, self.bar.total))
+        self.interrupted, self.writing = False, True
+        signal.signal(signal.SIGINT, self._interrupt)
+        self._write(state)
+        self.state, self.saved = state, None
+        common.record(self.options)
+
+    def epochs(self):
+        """The numbers of the epochs that are still to come."""
+        for epoch in range(len(self.history) + 1, self.options.epochs + 1):
+            self.sums, self.seen, self.started = np.zeros(2), 0, time.perf_counter()
+            yield epoch
+        self.bar.close()
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        if self.interrupted:
+            self._stop()
+
+    def step(self, state):
+        """Note a step, whose loss returned (nll, kl) beside its value. Here, between two steps, Ctrl-C ends the run."""
+        self.state, (nll, kl) = state, state.extra
+        n = nll.shape[-1]
+        self.sums, self.seen = self.sums + n * np.array([np.mean(nll), np.mean(kl)], np.float64), self.seen + n
+        if state.step % 20 == 0:
+            self.bar.set_postfix_str(f"NELBO {self.sums.sum() / self.seen:.2f} nats", refresh=False)
+        self.bar.update()
+        if self.interrupted:
+            self._stop()
+
+    def save(self, epoch, test_nll, test_kl):
+        """End an epoch: checkpoint.npz, history.csv, a printed line. FloatingPointError if the test is not finite."""
+        params, test, (nll, kl) = self.state.params, test_nll + test_kl, map(float, self.sums / self.seen)
+        if not np.isfinite(test):  # the last step went wrong, which no next step's gradient shows
+            size, where = max((np.abs(np.nan_to_num(leaf)).max(), path)
+                              for path, leaf in zip(paths(params), leaves(params)))
+            raise FloatingPointError(f"step {self.state.step}: the test loss after it is {test}; {where} reaches "
+                                     f"{size:.1e}; a smaller learning rate may help")
+        self.writing = True
+        self.seconds = [*self.seconds, round(time.perf_counter() - self.started, 3)]
+        if epoch % (1 << max(0, epoch.bit_length() - 4)) == 0:  # often at the start, and rarer as less changes
+            self.frames = [*self.frames, (epoch, self.frame(params["theta"]))]
+        self.history = [*self.history, (epoch, nll + kl, test, test_nll, test_kl)]
+        self._write(self.state)
+        self.bar.write(f"epoch {epoch:3d}/{self.options.epochs}  train {nll + kl:.2f} = {nll:.2f} + {kl:.2f}  "
+                       f"test {test:.2f} = {test_nll:.2f} + {test_kl:.2f} nats (reconstruction + KL)  "
+                       f"{self.seconds[-1]:.1f} s", file=sys.stdout)
+
+    def _interrupt(self, *_):
+        # A KeyboardInterrupt wherever Ctrl-C happens to come can be lost: within zipfile, "Can't close the ZIP file"
+        # takes its place. So `step` raises it. A second Ctrl-C, of someone in a hurry, does at once; in writing, never.
+        if self.interrupted and not self.writing:
+            self._stop()
+        self.interrupted = True
+
+    def _stop(self):
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # one more shall not disturb the end
+        raise KeyboardInterrupt
+
+    def _contents(self, state):
+        return {"options": {name: getattr(self.options, name) for name in self.names}, "data": self.source,
+                "step": state.step, "params": state.params, "optimizer": state.optimizer,
+                "streams": [rng.bit_generator.state for rng in self.streams],
+                "history": self.history, "seconds": self.seconds, "frames": self.frames}
+
+    def _write(self, state):
+        """checkpoint.npz, then history.csv with all digits, each written whole or not at all."""
+        checkpoint.save(self.path, self._contents(state))
+        rows = [",".join(map(repr, (*row, seconds))) for row, seconds in zip(self.history, self.seconds)]
+        checkpoint.write_atomically(os.path.join(self.options.out, "history.csv"),
+                                    lambda file: file.write("\n".join([HEADER, *rows, ""]).encode()))
+        self.writing = False
