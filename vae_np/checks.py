@@ -163,6 +163,8 @@ def unbounded(name, decoder, theta, z):
     a, arrays = getval(output), [np.asarray(getval(leaf)) for leaf in leaves(getval(theta))]
     if not np.any(a) or np.min(a) < -1 or (np.min(a) < 0 and np.max(a) > 1) or not arrays:
         return output
+    if not np.isfinite(np.max(a)):  # a NaN, for one: training has diverged, which `finite` names
+        return output
     scale = -1e9 if np.max(a) > 0 else 1e9
     for last in range(len(arrays), 0, -1):
         for first in (last - 1, last - 2):
