@@ -364,7 +364,7 @@ def test_divergence_names_the_step_and_the_parameter_and_keeps_the_last_good_che
 
 def test_divergence_in_the_last_step_of_an_epoch_is_not_saved(run, small, tmp_path):
     result = run(*small, "--batch-size", 100, "--learning-rate", 1e30)
-    refused(result, "step 1: the test loss after it is", "reaches", "holds the 0 epochs before")
+    refused(result, "step 1: the test loss after it is", "holds the 0 epochs before")
     assert kill.history(tmp_path / "out") == [HEADER.rsplit(",", 1)[0]]
 
 
@@ -390,11 +390,11 @@ NAN = np.full((16, 5), np.nan, np.float32)
     ("options.seed", "del", "its options are"), ("options.speed", 1, "its options are"),
     ("options", [], "its options are"),
     ("options.seed", -1, "argument --seed: '-1'"), ("options.seed", 1.5, "argument --seed"),
-    ("options.hidden", [], "argument --hidden"), ("options.hidden", 5, "its option hidden is 5, expected [5]"),
+    ("options.hidden", [], "argument --hidden"), ("options.hidden", 5, "made with --hidden 5, not [5]"),
     ("options.hidden", [5, "-h"], "argument --hidden"),
     ("options.hidden", [6], "is float32 (16, 5), expected float32 (16, 6)"),
     ("options.optimizer", "-h", "argument --optimizer"), ("options.optimizer", "adam", "optimizer.m"),
-    ("options.batch_size", "16", "its option batch_size is '16', expected 16"),
+    ("options.batch_size", "16", "made with --batch-size '16', not 16"),
     ("options.batch_size", True, "--batch-size"),
     ("options.batch_size", 70, "after 2 epochs of 1 steps at step 10; expected 2"),
     ("options.learning_rate", float("nan"), "argument --learning-rate"),
@@ -410,8 +410,8 @@ NAN = np.full((16, 5), np.nan, np.float32)
     ("params.phi", (), "params.phi"), ("params", [], "params"),
     ("optimizer.v.theta.0.W", NAN, "optimizer.v.theta.0.W is"),
     ("optimizer", {}, "optimizer.v"), ("streams", [], "streams.0"),
-    ("streams.0.state.state", 2**200, "streams.0 is no state"),
-    ("streams.1.bit_generator", "MT19937", "streams.1 is no state"), ("streams.1.state", 7, "streams.1.state is int"),
+    ("streams.0.state.state", 2**200, "streams are no states"),
+    ("streams.1.bit_generator", "MT19937", "streams are no states"), ("streams.1.state", 7, "streams.1.state is int"),
     ("streams.2", "del", "streams.2 is str"), ("history", {}, "seconds.0 is float, expected none"),
     ("history.1", (2, 1.0), "history.1.2 is missing"),
     ("history.1.0", 5, "epochs in order"), ("history.0.2", float("inf"), "history.0.2 is not finite"),

@@ -1,6 +1,6 @@
 """What a run finds in its folder: an earlier run, kept under a number, or gone on with, but never trusted.
 
-What is refused is a ValueError (or, for options, an exit) in one line that names the checkpoint and what was expected.
+Raises ValueError (or, for options, exits) in one line that says what was wrong with the checkpoint, and what expected.
 """
 
 import itertools
@@ -28,7 +28,7 @@ def keep(folder):
 
 
 def load(path, given, defaults, parser):
-    """What the checkpoint holds. Its options must be what `parser` accepts, and those `given`, but for the epochs."""
+    """What the checkpoint holds. Its options must be such as `parser` accepts, and as `given`, but for the epochs."""
     if not os.path.exists(path):
         raise FileNotFoundError(f"--resume: no checkpoint at {path}")
     saved = checkpoint.load(path)
@@ -43,13 +43,11 @@ def load(path, given, defaults, parser):
         listed = isinstance(value, list) and all(type(v) is int for v in value)
         words += [flag(name), *map(str, value)] if listed else [f"{flag(name)}={value}"]
     prog, parser.prog = parser.prog, path
-    accepted = vars(parser.parse_args(words))
+    expected = {**vars(parser.parse_args(words)), **given}
     parser.prog = prog
     for name, value in saved["options"].items():
-        if value != accepted[name]:
-            raise ValueError(f"{path}: its option {name} is {value!r}, expected {accepted[name]!r}")
-        if name != "epochs" and value != given.get(name, value):
-            raise ValueError(f"{path}: made with {flag(name)} {value}, not {given[name]}")
+        if name != "epochs" and value != expected[name]:
+            raise ValueError(f"{path}: made with {flag(name)} {value!r}, not {expected[name]!r}")
     return saved
 
 
@@ -57,8 +55,8 @@ def flag(name):
     return f"--{name.replace('_', '-')}"
 
 
-def check(path, saved, fresh, steps):
-    """`saved` in the form of `fresh`, which is the same run before its first epoch, of so many steps."""
+def check(path, saved, fresh, steps, rngs):
+    """`saved` in the form of `fresh`, the same run before its first epoch of so many steps; rngs stand as they stood."""
     for name in ("train", "test", "crc32"):
         if saved["data"][name] != fresh["data"][name]:
             raise ValueError(f"{path}: made from other data: {name} {saved['data'][name]}, not {fresh['data'][name]}; "
@@ -70,6 +68,11 @@ def check(path, saved, fresh, steps):
     if [row[0] for row in saved["history"]] != [*range(1, epochs + 1)] or saved["step"] != steps * epochs:
         raise ValueError(f"{path}: after {epochs} epochs of {steps} steps at step {saved['step']}; expected "
                          f"{steps * epochs}, and epochs in order")
+    try:
+        for rng, state in zip(rngs, saved["streams"]):
+            rng.bit_generator.state = state
+    except (ValueError, TypeError, OverflowError) as error:
+        raise ValueError(f"{path}: streams are no states of random generators; {error}") from None
     return saved
 
 
@@ -87,12 +90,3 @@ def _like(path, name, found, expected):
         if np.asarray(found[where]).dtype.kind == "f" and not np.isfinite(found[where]).all():
             raise ValueError(f"{path}: {where} is not finite; expected numbers")
     return rebuild(expected, [found[where] for where in paths(expected, name)])
-
-
-def set_streams(path, rngs, states):
-    """Each random generator to its saved state."""
-    for i, (rng, state) in enumerate(zip(rngs, states)):
-        try:
-            rng.bit_generator.state = state
-        except (ValueError, TypeError, OverflowError) as error:
-            raise ValueError(f"{path}: streams.{i} is no state of a random generator; {error}") from None

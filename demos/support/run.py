@@ -20,7 +20,6 @@ import numpy as np
 
 from support import common, resume
 from vae_np import State
-from vae_np.nests import leaves, paths
 from vae_np.tools import checkpoint
 
 HEADER = "epoch,train_nelbo,test_nelbo,test_nll,test_kl,seconds"
@@ -75,14 +74,13 @@ class Run:
     """
 
     def __init__(self, arguments, defaults, parser):
-        self.path, self.names, self.options = os.path.join(arguments.out, "checkpoint.npz"), list(defaults), arguments
+        self.path, self.options, self.names = os.path.join(arguments.out, "checkpoint.npz"), arguments, list(defaults)
         given = {name: value for name, value in vars(arguments).items() if name in defaults}
-        self.saved = resume.load(self.path, given, defaults, parser) if arguments.resume else None
-        self.data = self.saved["data"]["path"] or None if self.saved else None
+        self.saved = resume.load(self.path, given, defaults, parser) if arguments.resume else {}
+        self.data = self.saved.get("data", {}).get("path") or None
         if "data" in arguments:
             self.data = os.path.abspath(arguments.data)
-        vars(arguments).update(self.saved["options"] if self.saved else defaults, data=self.data or "MNIST")
-        vars(arguments).update(given)
+        vars(arguments).update({**defaults, **self.saved.get("options", {}), **given}, data=self.data or "MNIST")
         self.state, self.history, self.seconds, self.bar = None, [], [], None
 
     def begin(self, images, params, optimizer, streams, frame):
@@ -96,8 +94,7 @@ class Run:
         self.streams, self.frame, self.frames = streams, frame, [(0, frame(params["theta"]))]
         state, steps = State(0, params, None, optimizer.init(params)), -(-len(x_train) // self.options.batch_size)
         if self.saved:
-            saved = resume.check(self.path, self.saved, self._contents(state), steps)
-            resume.set_streams(self.path, streams, saved["streams"])
+            saved = resume.check(self.path, self.saved, self._contents(state), steps, streams)
             state = State(saved["step"], saved["params"], None, saved["optimizer"])
             self.source, self.history, self.seconds, self.frames = (
                 saved[name] for name in ("data", "history", "seconds", "frames"))
@@ -134,32 +131,19 @@ class Run:
 
     def save(self, epoch, test_nll, test_kl):
         """End an epoch: checkpoint.npz, history.csv, a printed line. FloatingPointError if the test is not finite."""
-        params, test, (nll, kl) = self.state.params, test_nll + test_kl, map(float, self.sums / self.seen)
+        test, (nll, kl) = test_nll + test_kl, map(float, self.sums / self.seen)
         if not np.isfinite(test):  # the last step went wrong, which no next step's gradient shows
-            size, where = max((np.abs(np.nan_to_num(leaf)).max(), path)
-                              for path, leaf in zip(paths(params), leaves(params)))
-            raise FloatingPointError(f"step {self.state.step}: the test loss after it is {test}; {where} reaches "
-                                     f"{size:.1e}; a smaller learning rate may help")
+            raise FloatingPointError(f"step {self.state.step}: the test loss after it is {test}; "
+                                     "a smaller learning rate may help")
         self.writing = True
         self.seconds = [*self.seconds, round(time.perf_counter() - self.started, 3)]
         if epoch % (1 << max(0, epoch.bit_length() - 4)) == 0:  # often at the start, and rarer as less changes
-            self.frames = [*self.frames, (epoch, self.frame(params["theta"]))]
+            self.frames = [*self.frames, (epoch, self.frame(self.state.params["theta"]))]
         self.history = [*self.history, (epoch, nll + kl, test, test_nll, test_kl)]
         self._write(self.state)
         self.bar.write(f"epoch {epoch:3d}/{self.options.epochs}  train {nll + kl:.2f} = {nll:.2f} + {kl:.2f}  "
                        f"test {test:.2f} = {test_nll:.2f} + {test_kl:.2f} nats (reconstruction + KL)  "
                        f"{self.seconds[-1]:.1f} s", file=sys.stdout)
-
-    def _interrupt(self, *_):
-        # A KeyboardInterrupt wherever Ctrl-C happens to come can be lost: within zipfile, "Can't close the ZIP file"
-        # takes its place. So `step` raises it. A second Ctrl-C, of someone in a hurry, does at once; in writing, never.
-        if self.interrupted and not self.writing:
-            self._stop()
-        self.interrupted = True
-
-    def _stop(self):
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # one more shall not disturb the end
-        raise KeyboardInterrupt
 
     def _contents(self, state):
         return {"options": {name: getattr(self.options, name) for name in self.names}, "data": self.source,
@@ -174,3 +158,14 @@ class Run:
         checkpoint.write_atomically(os.path.join(self.options.out, "history.csv"),
                                     lambda file: file.write("\n".join([HEADER, *rows, ""]).encode()))
         self.writing = False
+
+    def _interrupt(self, *_):
+        # A KeyboardInterrupt wherever Ctrl-C happens to come can be lost: within zipfile, "Can't close the ZIP file"
+        # takes its place. So `step` raises it. A second Ctrl-C, of someone in a hurry, does at once; in writing, never.
+        if self.interrupted and not self.writing:
+            self._stop()
+        self.interrupted = True
+
+    def _stop(self):
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # one more shall not disturb the end
+        raise KeyboardInterrupt
