@@ -56,7 +56,7 @@ def flag(name):
 
 
 def check(path, saved, fresh, steps, rngs):
-    """`saved` in the form of `fresh`, the same run before its first epoch, of `steps`; sets rngs to where they stood."""
+    """`saved` in the form of `fresh`, the same run before its first epoch of `steps`; rngs go to where they stood."""
     for name in ("train", "test", "crc32"):
         if saved["data"][name] != fresh["data"][name]:
             raise ValueError(f"{path}: made from other data: {name} {saved['data'][name]}, not {fresh['data'][name]}; "
