@@ -6,9 +6,10 @@ relu, RMSprop 1e-3, batches of 100, one sample, gray pixels under a Bernoulli. A
 test set was 151.05 and 151.35 nats in the author's two runs. Kingma & Welling (2014), sections 2.3, 3 and appendix C.
 """
 
-import autograd.numpy as np
 from support import common, data, figures
 from support.run import command
+
+import autograd.numpy as np
 
 from vae_np import (
     adam,

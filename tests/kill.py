@@ -101,7 +101,6 @@ def killed(folder, argv, delay, sync=True, in_writing=0):
     """
     before = unfinished(folder)
     resume = ["--resume"] if (folder / "checkpoint.npz").exists() else []
-    left = unfinished(folder)
     process = start(*argv, "--out", folder, *resume, sync=sync)
     if delay >= 0:
         process.stdout.readline()

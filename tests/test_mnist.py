@@ -1,5 +1,7 @@
 """The main demo as its users meet it: what it writes, stopped and resumed, killed, and given what it cannot use."""
 
+from support import figures
+
 import csv
 import json
 import os
@@ -16,7 +18,6 @@ import mnist
 import numpy as np
 import pytest
 from kill import assert_same_run
-from support import figures
 
 from vae_np.tools import checkpoint, plots
 
@@ -291,7 +292,7 @@ def earlier(run, small, tmp_path):
     (["--optimizer", "sgd"], "invalid choice: 'sgd'"),
     (["--binarize", "yes"], "invalid choice: 'yes'"), (["--speed", 1], "unrecognized arguments: --speed 1"),
     (["--data", "nowhere.npz"], "nowhere.npz: no such file; expected an .npz, or a folder of IDX files"),
-    (["--data", __file__], "test_mnist.py: expected a whole .npz file"), (["--hidden", 10**16], ""),
+    (["--data", __file__], "test_mnist.py: it is of a kind not known here"), (["--hidden", 10**16], ""),
     (["--resume", "--hidden", 6], "checkpoint.npz: made with --hidden [5], not [6]"),
     (["--resume", "--seed", 1], "made with --seed 0, not 1"),
     (["--resume", "--learning-rate", 0.1], "made with --learning-rate 0.001, not 0.1"),

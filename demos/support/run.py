@@ -9,6 +9,8 @@ shapes, checksum), `step`, `params`, `optimizer`, `streams` (the states of the r
 (of each epoch) and `frames` (of the animation).
 """
 
+from support import common, resume
+
 import argparse
 import os
 import signal
@@ -18,7 +20,6 @@ import zlib
 
 import numpy as np
 
-from support import common, resume
 from vae_np import State
 from vae_np.tools import checkpoint
 
