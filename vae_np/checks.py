@@ -161,18 +161,19 @@ def unbounded(name, decoder, theta, z):
     """
     output = outputs(name, decoder.apply(theta, z))
     a, arrays = getval(output), [np.asarray(getval(leaf)) for leaf in leaves(getval(theta))]
-    if not np.any(a) or np.min(a) < -1 or (np.min(a) < 0 and np.max(a) > 1) or not arrays:
+    if not np.size(a) or not arrays or np.min(a) < -1:
         return output
-    if not np.isfinite(np.max(a)):  # a NaN, for one: training has diverged, which `finite` names
+    low, high = np.min(a), np.max(a)
+    if (low < 0 and high > 1) or not np.any(a) or not np.isfinite(high):  # `finite` names a NaN
         return output
-    scale = -1e9 if np.max(a) > 0 else 1e9
+    scale = -1e9 if high > 0 else 1e9
     for last in range(len(arrays), 0, -1):
         for first in (last - 1, last - 2):
             large = [scale * leaf if first <= i < last else leaf for i, leaf in enumerate(arrays)]
             with np.errstate(all="ignore"):
                 if np.min(decoder.apply(rebuild(getval(theta), large), getval(z))) < -1:
                     return output
-    interval = "[0, ∞)" if np.min(a) >= 0 else "[−1, 1]"
+    interval = "[0, ∞)" if low >= 0 else "[−1, 1]"
     raise ValueError(f"{name}: its network's outputs never leave {interval}, whatever its "
                      "parameters are; expected logits (of counts, log-rates): leave out the "
                      "sigmoid, relu or tanh at its end")
