@@ -1,10 +1,10 @@
-"""Keeps the memory of one step for the next one. Nothing about variational autoencoders: pass it by.
+"""Keeps the memory of one step for the next. Nothing about variational autoencoders: pass it by.
 
 glibc hands large arrays straight back to the system when they are freed, so that the temporaries of
 every step are mapped, zeroed and faulted in anew. Freeing one block just under its 32 MB ceiling
 raises the size from which it does so; the second block lies where the temporaries will, and numpy
 asks for huge pages there. It is for the bare script: a program that has freed large arrays before
-it trains, as the main job has, gains nothing (`python demos/benchmark.py --tricks` shows the ratio).
+it trains, as the main job has, gains nothing (`python demos/benchmark.py --tricks`: the ratio).
 """
 
 import numpy as np
