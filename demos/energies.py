@@ -17,7 +17,7 @@ import numpy as onp
 from matplotlib.figure import Figure
 
 from vae_np import adam, constant, gaussian_nll, heads, train
-from vae_np.extensions.flows import flow_posterior, planar
+from vae_np.extensions.flows import flow_posterior, planar, shared
 
 LENGTHS = (2, 8, 32)
 STEPS, BATCH = 2000, 200
@@ -74,7 +74,8 @@ def log_normaliser(name, n=1600):
 
 def fit(name, flows, steps, rng_init, rng_noise):
     """The flow's parameters after `steps` steps on E[log q_K(z_K) + β U(z_K)], β rising from 0.01 to 1 on the way."""
-    posterior = flow_posterior(heads(constant(2), constant(2)), planar(2, flows))  # an encoder that sees nothing
+    flow = planar(2, flows)
+    posterior = flow_posterior(heads(constant(2), constant(2), shared(flow)), flow)  # an encoder that sees nothing
 
     def terms(phi, inverse_temperature, eps):
         z, kl = posterior.apply(phi, inverse_temperature, eps)

@@ -4,40 +4,62 @@ import autograd.numpy as anp
 import mpmath
 import numpy as np
 import pytest
-from autograd import jacobian
-from checkers import assert_gradient
+from autograd import grad, jacobian
+from checkers import assert_gradient, assert_mean
 from scipy import stats
 
 from vae_np import (
     astype,
     bernoulli_likelihood,
     dense,
+    elementwise,
+    gaussian_likelihood,
     gaussian_log_ratio,
     gaussian_posterior,
     heads,
+    log_likelihood,
     relu,
     sequential,
     vae,
     value_and_grad,
 )
-from vae_np.extensions.flows import compose, flow_posterior, planar, planar_direction, radial
-from vae_np.nests import leaves
+from vae_np.extensions.flows import (
+    amortized,
+    compose,
+    flow_posterior,
+    fused_walk,
+    planar,
+    planar_direction,
+    radial,
+    shared,
+    walk,
+)
+from vae_np.nests import leaves, rebuild
 
 EPS = np.finfo(np.float64).eps
 PLANAR, RADIAL = ("u", "w", "b"), ("z0", "log_alpha", "beta")
 
 
-def drawn(flow, rng, scale=1.0):
-    """Parameters of a flow far from the identity, in float64."""
+FLOWS = pytest.mark.parametrize(
+    "flow", [planar, lambda d: planar(d, 3), radial, lambda d: compose(planar(d), radial(d), planar(d, length=2))],
+    ids=["planar", "three", "radial", "composition"])
+
+
+def drawn(flow, rng, scale=1.0, data=()):
+    """Parameters of a flow far from the identity, in float64; one set for each of so many data."""
     p = flow.init(rng)
-    return {key: scale * rng.standard_normal(np.shape(p[key])) for key in p}
+    return rebuild(p, [scale * rng.standard_normal((*data, *np.shape(a))) for a in leaves(p)])
+
+
+def of_datum(p, i):
+    return rebuild(p, [a[i] for a in leaves(p)])
 
 
 def softplus(a):
     return np.logaddexp(0, a)
 
 
-@pytest.mark.parametrize("flow", [planar, lambda d: planar(d, length=3), radial], ids=["planar", "three", "radial"])
+@FLOWS
 @pytest.mark.parametrize("d", [1, 2, 5])
 def test_log_det_is_slogdet_of_the_jacobian(flow, d, rng):
     block = flow(d)
@@ -47,11 +69,50 @@ def test_log_det_is_slogdet_of_the_jacobian(flow, d, rng):
         assert sign == 1 and abs(block.apply(p, z)[1] - expected) < 1e-12
 
 
-def test_log_det_of_a_composition_is_slogdet_of_the_whole_jacobian(rng):
-    flow = compose(planar(3), radial(3), planar(3), radial(3))
-    p, z = [drawn(block, rng) for block in (planar(3), radial(3), planar(3), radial(3))], rng.standard_normal(3)
-    sign, expected = np.linalg.slogdet(jacobian(lambda z: flow.apply(p, z)[0])(z))
-    assert sign == 1 and abs(flow.apply(p, z)[1] - expected) < 1e-12
+@FLOWS
+def test_log_det_is_slogdet_of_the_jacobian_of_each_datum_and_sample(flow, rng):
+    block, k, n, d = flow(3), 2, 4, 3
+    p, z = drawn(block, rng, data=(n,)), rng.standard_normal((k, n, d))
+    moved, log_det = block.apply(p, z)
+    assert moved.shape == z.shape and log_det.shape == (k, n)
+    whole = jacobian(lambda z: block.apply(p, z)[0])(z)
+    for i, j in np.ndindex(k, n):
+        sign, expected = np.linalg.slogdet(whole[i, j, :, i, j])
+        assert sign == 1 and abs(log_det[i, j] - expected) < 1e-12
+        whole[i, j, :, i, j] = 0
+    assert not whole.any(), "a datum's z moved another's"
+
+
+@FLOWS
+def test_each_datum_passes_through_its_own_flow(flow, rng):
+    block = flow(3)
+    p, z = drawn(block, rng, data=(4,)), rng.standard_normal((2, 4, 3))
+    moved, log_det = block.apply(p, z)
+    for i in range(4):
+        for found, expected in zip((moved[:, i], log_det[:, i]), block.apply(of_datum(p, i), z[:, i])):
+            np.testing.assert_allclose(found, expected, rtol=0, atol=1e-13)
+
+
+@pytest.mark.parametrize("data", [(), (4,)], ids=["global", "each datum"])
+@pytest.mark.parametrize("samples", [(), (3,)], ids=["one sample", "k samples"])
+@pytest.mark.parametrize("length", [1, 3])
+def test_fused_walk_is_the_walk(data, samples, length, rng):
+    """Value, gradient, and the gradient of a function of the gradient."""
+    z, weights = rng.standard_normal((*samples, 4, 2)), rng.standard_normal((*samples, 4, 2 + length))
+    args = z, *(rng.standard_normal((*data, *shape)) for shape in ((length, 2), (length, 2), (length,)))
+    np.testing.assert_array_equal(fused_walk(*args), walk(*args))
+
+    def slopes(f):
+        return value_and_grad(lambda args: anp.sum(weights * anp.sin(f(*args))))(args)[1]
+
+    def curvature(f):
+        length_of = lambda i: lambda a: anp.sum(grad(lambda b: anp.sum(weights * anp.sin(
+            f(*args[:i], b, *args[i + 1:]))))(a) ** 2)
+        return [grad(length_of(i))(args[i]) for i in range(4)]
+
+    for of in (slopes, curvature):
+        for found, expected in zip(of(fused_walk), of(walk)):
+            assert np.max(np.abs(found - expected)) <= 1e-12 * np.max(np.abs(expected))
 
 
 def test_planar_is_the_papers_formula(rng):
@@ -80,7 +141,7 @@ def test_radial_is_the_papers_formula(rng):
 
 def inverse_planar(p, y):
     w, b = p["w"][0], p["b"][0]
-    u_hat, _, _ = planar_direction(p["u"][0], w)
+    u_hat, _ = planar_direction(p["u"][0], w)
     at, slope = y @ w, w @ u_hat
     low, high = at - np.abs(slope), at + np.abs(slope)
     for _ in range(60):
@@ -152,7 +213,7 @@ def test_planar_constraint_holds(scale, rng):
         for _ in range(20):
             u, w = scale * rng.standard_normal(d), rng.standard_normal(d)
             size = (np.abs(w) @ np.abs(u)) + 1
-            u_hat, _, one_plus = planar_direction(u, w)
+            u_hat, one_plus = planar_direction(u, w)
             assert w @ u_hat > -1 - 8 * d * EPS * size
             assert one_plus > 0 or w @ u < -745  # where e^{w'u} is below the smallest number
             p = {"u": u[None], "w": w[None], "b": rng.standard_normal(1)}
@@ -206,9 +267,10 @@ def test_flows_start_at_the_identity(rng):
     assert np.max(np.abs(planar_direction(p["u"][0], w)[0])) < 4 * EPS and abs(log_det) < 4 * EPS
 
 
-@pytest.mark.parametrize("flow", [planar, lambda d: planar(d, length=3), radial], ids=["planar", "three", "radial"])
-@pytest.mark.parametrize("shape", [(3,), (4, 3), (2, 4, 3)], ids=str)
-def test_gradient_of_a_flow(flow, shape, rng):
+@FLOWS
+@pytest.mark.parametrize("shape, data", [((3,), ()), ((4, 3), ()), ((2, 4, 3), ()), ((4, 3), (4,)), ((2, 4, 3), (4,))],
+                         ids=str)
+def test_gradient_of_a_flow(flow, shape, data, rng):
     block, z = flow(3), rng.standard_normal(shape)
     up, down = rng.standard_normal(shape), rng.standard_normal(shape[:-1])
 
@@ -216,7 +278,7 @@ def test_gradient_of_a_flow(flow, shape, rng):
         moved, log_det = block.apply(params["flow"], params["z"])
         return anp.sum(up * moved) + anp.sum(down * log_det)
 
-    assert_gradient(loss, {"flow": drawn(block, rng), "z": z})
+    assert_gradient(loss, {"flow": drawn(block, rng, data=data), "z": z})
 
 
 def test_gradient_at_the_centre_of_a_radial_flow_is_finite(rng):
@@ -225,32 +287,77 @@ def test_gradient_at_the_centre_of_a_radial_flow_is_finite(rng):
     assert all(np.isfinite(leaf).all() for leaf in leaves(gradient))
 
 
-def encoder_of(width, latent):
-    return sequential(dense(4, width), relu, heads(dense(width, latent), dense(width, latent)))
+def encoder_of(flow, d=2, each=True):
+    """4-5-(d, d, the flow's parameters): of each datum, or one set for all."""
+    return sequential(dense(4, 5), relu, heads(dense(5, d), dense(5, d), amortized(5, flow) if each else shared(flow)))
 
 
-@pytest.mark.parametrize("samples", [(), (3,)], ids=["one sample", "k samples"])
-def test_gradient_of_the_whole_vae(samples, rng):
-    posterior = flow_posterior(encoder_of(5, 2), planar(2), radial(2), planar(2, length=2))
-    model = vae(posterior, bernoulli_likelihood(dense(2, 4)))
+def scrambled(model, rng):
+    """Parameters of a model that are all at work, in float64."""
+    params = model.init(rng)
+    return rebuild(params, [a + 0.5 * rng.standard_normal(np.shape(a)) for a in leaves(params)])
+
+
+EACH = pytest.mark.parametrize("each", [True, False], ids=["each datum", "global"])
+SAMPLES = pytest.mark.parametrize("samples", [(), (3,)], ids=["one sample", "k samples"])
+
+
+@EACH
+@SAMPLES
+def test_gradient_of_the_whole_vae(samples, each, rng):
+    flow = compose(planar(2), radial(2), planar(2, length=2))
+    model = vae(flow_posterior(encoder_of(flow, each=each), flow), bernoulli_likelihood(dense(2, 4)))
     x, eps, weights = rng.random((3, 4)), rng.standard_normal((*samples, 3, 2)), rng.standard_normal((*samples, 3))
-    params = astype(model.init(rng), np.float64)
-    params["phi"]["flows"] = [drawn(flow, rng) for flow in (planar(2), radial(2), planar(2, length=2))]
+    params = scrambled(model, rng)
     assert model.apply(params, x, eps).shape == (*samples, 3)
+    np.testing.assert_array_equal(model.log_weight(params, x, eps), -model.apply(params, x, eps))
     assert_gradient(lambda p: anp.sum(weights * model.apply(p, x, eps)), params)
 
 
-@pytest.mark.parametrize("samples", [(), (3,)], ids=["one sample", "k samples"])
-def test_no_flows_is_the_gaussian_posterior(samples, rng):
-    encoder, x, eps = encoder_of(5, 2), rng.random((3, 4)), rng.standard_normal((*samples, 3, 2))
-    plain, flow = gaussian_posterior(encoder, kl=gaussian_log_ratio), flow_posterior(encoder)
+@EACH
+@SAMPLES
+def test_no_flows_is_the_gaussian_posterior(samples, each, rng):
+    encoder = sequential(dense(4, 5), relu, heads(dense(5, 2), dense(5, 2)))
+    plain, x, eps = gaussian_posterior(encoder, kl=gaussian_log_ratio), rng.random((3, 4)), rng.standard_normal(
+        (*samples, 3, 2))
     phi = astype(encoder.init(rng), np.float64)
-    for found, expected in zip(flow.apply({"encoder": phi, "flows": []}, x, eps), plain.apply(phi, x, eps)):
-        np.testing.assert_array_equal(found, expected)
-    flow = flow_posterior(encoder, planar(2, length=0))
-    empty = {"encoder": phi, "flows": [planar(2, length=0).init(rng)]}
-    for found, expected in zip(flow.apply(empty, x, eps), plain.apply(phi, x, eps)):
-        np.testing.assert_array_equal(found, expected)
+    for flow in (planar(2, length=0), compose(), compose(planar(2, length=0), planar(2, length=0))):
+        posterior = flow_posterior(encoder_of(flow, each=each), flow)
+        with_flow = [*phi[:2], [*phi[2], posterior.init(rng)[2][2]]]
+        for found, expected in zip(posterior.apply(with_flow, x, eps), plain.apply(phi, x, eps)):
+            np.testing.assert_array_equal(found, expected)
+        value_and_grad(lambda p, f=posterior: anp.sum(f.apply(p, x, eps)[1]))(with_flow)
+
+
+def test_amortized_starts_as_shared_and_then_depends_on_the_datum(rng):
+    flow, x, eps = planar(2, length=3), rng.random((3, 4)), rng.standard_normal((3, 2))
+    each, one = (flow_posterior(encoder_of(flow, each=e), flow) for e in (True, False))
+    phi = astype(each.init(np.random.default_rng(1)), np.float64)
+    same = astype(one.init(np.random.default_rng(1)), np.float64)
+    for found, expected in zip(each.apply(phi, x, eps), one.apply(same, x, eps)):
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-14)
+    head, h = amortized(5, flow), rng.standard_normal((3, 5))
+    p = head.init(rng)
+    p["W"] = {key: rng.standard_normal(np.shape(p["W"][key])) for key in p["W"]}
+    for key, rows in head.apply(p, h).items():
+        for i in range(3):
+            np.testing.assert_allclose(rows[i], p["start"][key] + np.tensordot(h[i], p["W"][key], axes=1), atol=1e-13)
+
+
+@EACH
+def test_log_weights_average_to_the_exact_p_of_x(each, rng):
+    """z ~ N(0, 1), x|z ~ N(z, ½²): log p(x) = log N(x | 0, 1 + ¼); every q gives it, within four standard errors."""
+    flow = planar(1, length=3)
+    head = amortized(1, flow) if each else shared(flow)
+    log_var = elementwise(lambda z: (z, np.full_like(z, np.log(0.25))), "known")
+    model = vae(flow_posterior(heads(dense(1, 1), dense(1, 1), head), flow), gaussian_likelihood(log_var))
+    params, x, k = scrambled(model, rng), np.array([[-1.0], [0.3], [1.2]]), 20_000
+    noise = lambda m: rng.standard_normal((m, 1))
+    w = np.exp(model.log_weight(params, x, noise(k * 3).reshape(k, 3, 1)))
+    assert_mean(w, stats.norm.pdf(x[:, 0], scale=np.sqrt(1.25)))
+    found = log_likelihood(model, params, x, noise, k)
+    assert np.all(np.abs(found - stats.norm.logpdf(x[:, 0], scale=np.sqrt(1.25))) < 5 * w.std(axis=0) / w.mean(axis=0)
+                  / np.sqrt(k))
 
 
 def test_a_planar_flow_of_some_length_is_that_many_in_a_row(rng):
@@ -262,10 +369,9 @@ def test_a_planar_flow_of_some_length_is_that_many_in_a_row(rng):
 
 def test_kl_is_log_q_minus_log_p(rng):
     """log q_K(z_K) by the inverse and scipy; E_q[p/q] = 1 and E_q[log q/p] by quadrature, over ε and over z."""
-    encoder, p = heads(dense(1, 1), dense(1, 1)), drawn(planar(1), rng)
-    posterior = flow_posterior(encoder, planar(1))
-    phi = {"encoder": [{"W": np.zeros((1, 1)), "b": np.array([0.7])}, {"W": np.zeros((1, 1)), "b": np.array([-0.5])}],
-           "flows": [p]}
+    p = drawn(planar(1), rng)
+    posterior = flow_posterior(heads(dense(1, 1), dense(1, 1), shared(planar(1))), planar(1))
+    phi = [{"W": np.zeros((1, 1)), "b": np.array([0.7])}, {"W": np.zeros((1, 1)), "b": np.array([-0.5])}, p]
     log_p = stats.norm.logpdf
 
     def log_q(y):
@@ -282,8 +388,10 @@ def test_kl_is_log_q_minus_log_p(rng):
     assert abs(np.sum(stats.norm.pdf(eps) * kl[:, 0]) * h - kl_by_z) < 1e-8
 
 
-def test_float32_stays_float32(rng):
-    model = vae(flow_posterior(encoder_of(5, 2), planar(2), radial(2)), bernoulli_likelihood(dense(2, 4)))
+@EACH
+def test_float32_stays_float32(each, rng):
+    flow = compose(planar(2, length=2), radial(2))
+    model = vae(flow_posterior(encoder_of(flow, each=each), flow), bernoulli_likelihood(dense(2, 4)))
     params, x, eps = model.init(rng), rng.random((3, 4), np.float32), rng.standard_normal((2, 3, 2), np.float32)
     assert {leaf.dtype for leaf in leaves(params)} == {np.dtype(np.float32)}
     assert model.apply(params, x, eps).dtype == np.float32
@@ -292,33 +400,48 @@ def test_float32_stays_float32(rng):
 
 
 def test_names():
-    assert repr(flow_posterior(dense(2, 2), planar(2), radial(2))) == (
-        "flow_posterior(dense(2, 2), planar(2), radial(2))")
-    assert repr(compose(planar(2))) == "compose(planar(2))"
+    flow = compose(planar(2, length=3), radial(2))
+    assert repr(flow_posterior(heads(dense(2, 2), dense(2, 2), amortized(2, flow)), flow)) == (
+        "flow_posterior(heads(dense(2, 2), dense(2, 2), amortized(2, compose(planar(2, length=3), radial(2)))), "
+        "compose(planar(2, length=3), radial(2)))")
+    assert repr(shared(planar(2))) == "shared(planar(2))"
 
 
-def apply_wrong_posterior(rng):
-    posterior = flow_posterior(encoder_of(5, 2), planar(2), planar(3))
-    return posterior.apply(posterior.init(rng), np.zeros((3, 4)), np.zeros((3, 2)))
+def apply(encoder, flow, rng):
+    posterior = flow_posterior(encoder, flow)
+    return posterior.apply(posterior.init(rng), np.zeros((2, 4)), np.zeros((2, 2)))
 
 
 @pytest.mark.parametrize("call, words", [
     (lambda rng: planar(3).apply(planar(3).init(rng), np.zeros((4, 2))),
-     r"planar\(3\): z has shape \(4, 2\); expected \(..., 3\)"),
+     r"^planar\(3\): z has shape \(4, 2\); expected \(..., 3\)$"),
     (lambda rng: radial(3).apply(radial(3).init(rng), np.zeros((4, 2))),
-     r"radial\(3\): z has shape \(4, 2\); expected \(..., 3\)"),
+     r"^radial\(3\): z has shape \(4, 2\); expected \(..., 3\)$"),
     (lambda rng: planar(2).apply(planar(3).init(rng), np.zeros((4, 2))),
-     r"shapes \{'u': \(1, 3\), 'w': \(1, 3\), 'b': \(1,\)\}; expected \{'u': \(1, 2"),
+     r"shapes \{'u': \(1, 3\), 'w': \(1, 3\), 'b': \(1,\)\}; expected \{'u': \(1, 2.*, or each with 4 data in front$"),
     (lambda rng: radial(2).apply(radial(3).init(rng), np.zeros((4, 2))),
      r"expected \{'z0': \(2,\), 'log_alpha': \(1,\), 'beta'"),
-    (apply_wrong_posterior, r"planar\(3\): z has shape \(3, 2\)"),
+    (lambda rng: planar(2).apply(drawn(planar(2), rng, data=(3,)), np.zeros((3, 4, 2))),
+     r"shapes \{'u': \(3, 1, 2\).* with 4 data in front$"),
+    (lambda rng: planar(2).apply(radial(2).init(rng), np.zeros((4, 2))),
+     r"^planar\(2\): parameters are dict \['z0', .*\]; expected a dict of u, w, b"),
+    (lambda rng: apply(dense(4, 2), planar(2), rng),
+     r"^flow_posterior\(dense\(4, 2\), planar\(2\)\): its network gives 1 outputs; expected mu and log_var and the"),
+    (lambda rng: apply(heads(dense(4, 2), dense(4, 2)), planar(2), rng), "its network gives 2 outputs; expected mu"),
+    (lambda rng: apply(heads(dense(4, 2), dense(4, 2), dense(4, 5)), planar(2), rng),
+     r"^planar\(2\): parameters are ndarray; expected a dict of u, w, b, as of amortized"),
+    (lambda rng: apply(heads(dense(4, 2), dense(4, 2), shared(planar(3))), planar(3), rng),
+     r"^planar\(3\): z has shape \(2, 2\)"),
+    (lambda rng: apply(heads(dense(4, 2), dense(4, 2), amortized(5, planar(2))), planar(2), rng),
+     r"^amortized\(5, planar\(2\)\): input has shape \(2, 4\); expected \(n, 5\)$"),
     (lambda rng: compose(planar(2), planar(2)).apply([planar(2).init(rng)], np.zeros((4, 2))),
-     "parameters for 1 flows, expected 2"),
+     "parameters for 1 blocks, expected 2"),
     (lambda rng: planar(0), r"planar\(0\): expected a dimension of at least 1"),
     (lambda rng: planar(2, length=-1), r"planar\(2, length=-1\): expected .* a length of at least 0"),
     (lambda rng: radial(-1), r"radial\(-1\): expected a dimension of at least 1"),
-], ids=["planar", "radial", "planar's parameters", "radial's parameters", "posterior", "composition", "planar(0)",
-        "negative length", "radial(-1)"])
+    (lambda rng: amortized(0, planar(2)), r"^amortized\(0, planar\(2\)\): sizes must be integers of at least 1"),
+])
 def test_bad_input(call, words, rng):
-    with pytest.raises(ValueError, match=words):
+    with pytest.raises(ValueError, match=words) as raised:
         call(rng)
+    assert "\n" not in str(raised.value)
