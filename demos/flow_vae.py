@@ -13,7 +13,7 @@ decoder: f_K ∘ … ∘ f_1 turns a prior that is learned into N(0, I), so what
 from support import common, data
 
 import os
-from collections import deque
+from itertools import islice, repeat
 
 import autograd.numpy as np
 import numpy as onp
@@ -74,9 +74,9 @@ def fit(model, batches, noise, init, steps, stages, label):
     batches = iter(batches)
     for share, rate in stages:
         count = max(1, round(share * steps))
-        some = (x for _, x in zip(range(count), batches))
-        states = train(loss, params, some, noise, adam(rate), resume=state)
-        state = deque(common.progress(states, count, label), maxlen=1).pop()
+        states = train(loss, params, islice(batches, count), noise, adam(rate), resume=state)
+        for state in common.progress(states, count, label):
+            pass
     return state.params
 
 
@@ -98,7 +98,7 @@ def four_pixels(arguments):
         bounds, nlls, gaps = [], [], []
         for seed in range(arguments.seed, arguments.seed + (1 if arguments.quick else SEEDS)):
             init, _, noise, test = common.streams(seed)
-            params = fit(model, (x for _ in range(steps + 3)), gaussian_noise(noise, 2, SAMPLES), init, steps, STAGES,
+            params = fit(model, repeat(x), gaussian_noise(noise, 2, SAMPLES), init, steps, STAGES,
                          f"K = {K}, seed {seed}")
             eps = gaussian_noise(test, 2, judged)(4)
             nelbo, (log_p, log_posterior) = model.apply(params, x, eps), exact(decoder, params["theta"], x)

@@ -281,6 +281,17 @@ def test_gradient_of_a_flow(flow, shape, data, rng):
     assert_gradient(loss, {"flow": drawn(block, rng, data=data), "z": z})
 
 
+@FLOWS
+def test_integers_become_floats(flow, rng):
+    block, z = flow(3), np.array([[1, -2, 0], [0, 1, 2]])
+    p = drawn(block, rng)
+    values, gradients = zip(*(value_and_grad(lambda p, z=z: anp.sum(anp.sin(block.apply(p, z)[0])))(p)
+                              for z in (z, z.astype(float))))
+    assert values[0] == values[1]
+    for found, expected in zip(*map(leaves, gradients)):
+        np.testing.assert_array_equal(found, expected)
+
+
 def test_gradient_at_the_centre_of_a_radial_flow_is_finite(rng):
     p = drawn(radial(2), rng)
     _, gradient = value_and_grad(lambda q: anp.sum(radial(2).apply(q, q["z0"])[1]))(p)

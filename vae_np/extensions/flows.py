@@ -65,7 +65,7 @@ def walk_back(argnums, out, args, _):
         before.append(before[k] + u[..., k, :] * t[k])
 
     def back(g):
-        g, h, lines = cast(g, z.dtype)[..., :d], cast(g, z.dtype)[..., d:], []
+        g, h, lines = cast(g, out.dtype)[..., :d], cast(g, out.dtype)[..., d:], []
         for k in reversed(range(K)):
             a = (h[..., k] + dot(u[..., k, :], g))[..., None] * (1 - t[k] ** 2)
             line = (g * t[k], u), (a * before[k], w), (a, b[..., None])
