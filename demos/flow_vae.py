@@ -13,7 +13,8 @@ decoder: f_K ∘ … ∘ f_1 turns a prior that is learned into N(0, I), so what
 from support import common, data
 
 import os
-from itertools import islice, repeat
+from collections import deque
+from itertools import chain, islice, repeat
 
 import autograd.numpy as np
 import numpy as onp
@@ -75,8 +76,7 @@ def fit(model, batches, noise, init, steps, stages, label):
     for share, rate in stages:
         count = max(1, round(share * steps))
         states = train(loss, params, islice(batches, count), noise, adam(rate), resume=state)
-        for state in common.progress(states, count, label):
-            pass
+        state = deque(chain([state], common.progress(states, count, label)), maxlen=1).pop()
     return state.params
 
 
