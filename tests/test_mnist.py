@@ -254,6 +254,13 @@ def test_ctrl_c_in_a_hurry_while_writing_and_after_training(run, small, monkeypa
     assert result.status == 130 and len(result.err) == 1 and f"holds {epochs} epochs; --resume" in result.err[0], result
 
 
+def test_ctrl_c_is_ignored_where_it_was_before(run, small, monkeypatch):
+    test = mnist.evaluate
+    monkeypatch.setattr(mnist, "evaluate", lambda *arguments: signal.raise_signal(signal.SIGINT) or test(*arguments))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    assert run(*small, "--epochs", 1).status == 0
+
+
 def test_killed_between_checkpoint_and_history_resume_writes_the_history(run, small, tmp_path):
     run(*small, "--epochs", 2)
     whole = kill.history(tmp_path / "out")

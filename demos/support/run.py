@@ -104,7 +104,9 @@ class Run:
         self.bar = common.progress(None, steps * self.options.epochs)
         self.bar.update(min(state.step, self.bar.total))
         self.interrupted, self.writing = False, True
-        signal.signal(signal.SIGINT, self._interrupt)
+        self.handler = signal.getsignal(signal.SIGINT)
+        if self.handler is signal.default_int_handler:  # not where it is ignored, as in the background
+            signal.signal(signal.SIGINT, self._interrupt)
         self._write(state)
         self.state, self.saved = state, None
         common.record(self.options)
@@ -115,7 +117,7 @@ class Run:
             self.sums, self.seen, self.started = np.zeros(2), 0, time.perf_counter()
             yield epoch
         self.bar.close()
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGINT, self.handler)
         if self.interrupted:
             self._stop()
 
