@@ -156,24 +156,25 @@ def outputs(name, found, *expected):
 def unbounded(name, decoder, theta, z):
     """The decoder's one output, if it is no sigmoid's, relu's or tanh's: logits reach below −1.
 
-    Looked at only while none does: each array of theta, and each with its neighbour (W and b), is
-    made large, of the sign that turns the largest output negative if it comes from a last layer.
+    Looked at only while none does, and for one datum: z is made large, and then each array of theta
+    and each with its neighbour (W and b), of the sign that turns a last layer's largest output.
     """
     output = outputs(name, decoder.apply(theta, z))
-    a, arrays = getval(output), [np.asarray(getval(leaf)) for leaf in leaves(getval(theta))]
-    if not np.size(a) or not arrays or np.min(a) < -1:
+    a, theta, z = getval(output), getval(theta), getval(z)
+    if not np.size(a) or np.min(a) < -1 or (np.min(a) < 0 and np.max(a) > 1):
         return output
-    low, high = np.min(a), np.max(a)
-    if (low < 0 and high > 1) or not np.any(a) or not np.isfinite(high):  # `finite` names a NaN
+    one, high = z.reshape(-1, z.shape[-1])[:1], np.max(a.reshape(-1, a.shape[-1])[0])
+    arrays = [np.asarray(getval(leaf)) for leaf in leaves(theta)]
+    if high == 0 or not np.isfinite(high) or not arrays:  # `finite` names a NaN
         return output
     scale = -1e9 if high > 0 else 1e9
-    for last in range(len(arrays), 0, -1):
-        for first in (last - 1, last - 2):
-            large = [scale * leaf if first <= i < last else leaf for i, leaf in enumerate(arrays)]
-            with np.errstate(all="ignore"):
-                if np.min(decoder.apply(rebuild(getval(theta), large), getval(z))) < -1:
-                    return output
-    interval = "[0, ∞)" if low >= 0 else "[−1, 1]"
+    spans = [(last - width, last) for last in range(len(arrays), 0, -1) for width in (1, 2)]
+    for first, last in [(0, 0), *spans]:
+        large = [scale * leaf if first <= i < last else leaf for i, leaf in enumerate(arrays)]
+        with np.errstate(all="ignore"):
+            if np.min(decoder.apply(rebuild(theta, large), one if last else 1e9 * one)) < -1:
+                return output
+    interval = "[0, ∞)" if np.min(a) >= 0 else "[−1, 1]"
     raise ValueError(f"{name}: its network's outputs never leave {interval}, whatever its "
                      "parameters are; expected logits (of counts, log-rates): leave out the "
                      "sigmoid, relu or tanh at its end")
