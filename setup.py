@@ -29,6 +29,6 @@ setup(
         "demos": ["tqdm"],
         "mpi": ["mpi4py", "mpich"],
         "bench": ["tqdm", "torch", "jax", "keras"],
-        "test": ["pytest", "hypothesis", "mpmath", "tqdm", "ruff"],
+        "test": ["pytest", "hypothesis", "mpmath", "tqdm", "ruff", "nbclient", "nbformat", "ipykernel"],
     },
 )

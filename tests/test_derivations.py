@@ -4,12 +4,15 @@
 import ast
 import copy
 import os
+import re
 import subprocess
 import sys
+from string import Formatter
 
 import numpy as np
 import pytest
 from lesson import derivations
+from lesson.latex import FUNCTIONS as FORMULAS
 from lesson.latex import latex
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -137,8 +140,21 @@ def test_the_page_is_that_of_the_code():
         assert file.read() == derivations.page(), "python demos/lesson/derivations.py --write"
 
 
+def test_its_links_lead_somewhere():
+    page = derivations.page()
+    headings = {derivations.anchor(heading) for heading in re.findall(r"^## (.*)$", page, re.MULTILINE)}
+    for path, place in re.findall(r"\]\(([^)#]*)#?([^)]*)\)", page):
+        if path:  # README.md is the lesson's own
+            assert path == "README.md" or os.path.exists(os.path.join(os.path.dirname(derivations.PAGE), path)), path
+        else:
+            assert place in headings, place
+
+
 @pytest.mark.parametrize("code, expected", [
     ("1 / 2 * log(s2)", r"\frac{1}{2} \log \sigma^{2}"),
+    ("-1 / 2 * log(a) - (-1 / 2 * b)", r"-\frac{1}{2} \log a - \left(-\frac{1}{2} b\right)"),
+    ("exp(-a * total(lambda j: b[j]))", r"e^{-a \sum_{j} b_{j}}"),
+    ("2 * (-1 / 2 * b)", r"2 \left(-\frac{1}{2} b\right)"),
     ("a - (b - c)", r"a - \left(b - c\right)"),
     ("a - (-b)", r"a - \left(-b\right)"),
     ("(a + b) * c ** 2", r"\left(a + b\right) c^{2}"),
@@ -153,6 +169,16 @@ def test_the_page_is_that_of_the_code():
 ])
 def test_the_formula_brackets_as_the_code_does(code, expected):
     assert latex(code) == expected
+
+
+def test_no_argument_is_lost_in_print():
+    """A function is printed with all its arguments, or as a name alone."""
+    lines = [line for derivation in derivations.DERIVATIONS for _, chain in derivation.chains for line in chain]
+    for node in (node for line in lines for node in ast.walk(ast.parse(line.code)) if isinstance(node, ast.Call)):
+        template = FORMULAS.get(node.func.id)
+        if template is not None:
+            slots = {int(field) for _, field, _, _ in Formatter().parse(template) if field}
+            assert slots in (set(), {*range(len(node.args))}), node.func.id
 
 
 @pytest.mark.parametrize("code", ["a if b else c", "a == b", "[1, 2]", "a % b"])

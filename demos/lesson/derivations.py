@@ -3,10 +3,11 @@
     python demos/lesson/derivations.py            every line, both sides, and how far apart they are
     python demos/lesson/derivations.py --write    writes derivations.md, the same with the formulas set
 
-A line is written once, as an expression that runs; `latex.py` sets it. So a formula that is printed is the one that was
-evaluated. Integrals are trapezoidal sums, exact to rounding for integrands as smooth and as short-tailed as these;
-derivatives are complex steps, f'(x) = Im f(x + ih)/h with h = 10⁻³⁰, exact to rounding too; sums over states are whole.
-So "=" allows the rounding of the longest sum and no more, "≈" four standard errors of a mean over draws.
+A line is written once, as an expression that runs, and set by `latex.py`: what is printed is what was evaluated. (How
+a name is printed, its dictionaries say; they are read, not evaluated.) Integrals are trapezoidal sums, exact to rounding
+for integrands as smooth and as short-tailed as these; derivatives are complex steps, f'(x) = Im f(x + ih)/h with
+h = 10⁻³⁰, exact to rounding too; sums over states are whole. So "=" allows the rounding of the longest sum and no more,
+"≈" four standard errors of a mean over draws.
 Agreement at random numbers is a test, no proof: the proof is the reason that stands above each line.
 """
 
@@ -94,7 +95,7 @@ def sg(a):
     return 1 / (1 + np.exp(-a))
 
 
-COMMON = {"log": np.log, "exp": np.exp, "sqrt": np.sqrt, "tanh": np.tanh, "pi": np.pi, "sg": sg, "N": N, "d": d,
+COMMON = {"log": np.log, "exp": np.exp, "tanh": np.tanh, "pi": np.pi, "sg": sg, "N": N, "d": d,
           "plane": plane, "positive": positive, "jacobian": jacobian, "det": np.linalg.det, "absolute": np.abs,
           "integral": over(-12, 12)}
 

@@ -16,23 +16,20 @@ SYMBOLS = {
 FUNCTIONS = {
     "p_xz": r"p(x, {0})", "p_x_z": r"p(x|{0})", "p_z": r"p({0})", "q": r"q({0}|x)", "posterior": r"p({0}|x)",
     "KL": r"\mathrm{{KL}}\left[{0} \,\|\, {1}\right]", "N": r"\mathcal{{N}}({0} \mid {1}, {2})",
-    "exp": r"e^{{{0}}}", "sqrt": r"\sqrt{{{0}}}", "tanh": r"\tanh\left({0}\right)", "sg": r"\sigma\left({0}\right)",
-    "Bern": r"\mathrm{{Bern}}({0} \mid {1})", "f1": r"f'\left({0}\right)",
-    "step": r"\mathbf{{1}}\left[{0} > 0\right]",
+    "exp": r"e^{{{0}}}", "tanh": r"\tanh\left({0}\right)", "sg": r"\sigma\left({0}\right)",
+    "f1": r"f'\left({0}\right)", "step": r"\mathbf{{1}}\left[{0} > 0\right]",
     "det": r"\det\left({0}\right)", "absolute": r"\left|{0}\right|", "outer": r"{0} {1}^{{\top}}",
     "block": r"\begin{{pmatrix}} {0} & {1} \\ {2} & {3} \end{{pmatrix}}", "square": r"\lVert {0} \rVert^{{2}}",
-    "least": r"\min\left({0}\right)", "minus": r"-{0}", "factorial": r"{0}!",
-    "jacobian": r"\frac{{\partial f}}{{\partial z}}",
-    "gumbel": r"\mathrm{{Gumbel}}({0})", "logit": r"\mathrm{{logit}}\left({0}\right)",
+    "least": r"\min\left({0}, {1}\right)", "minus": r"-{0}", "factorial": r"{0}!",
+    "jacobian": r"\frac{{\partial {0}}}{{\partial {1}}}", "gumbel": r"\mathrm{{Gumbel}}({0})",
     "m": r"m\left({0}\right)", "below": r"\mathbf{{1}}\left[{0} \le {1}\right]",
     "first": r"\mathbf{{1}}\left[{1} = \mathrm{{argmax}}_j \, {0}_j\right]", "f": r"f\left({0}\right)", "G": "G",
     "value_and_grad": r"\mathtt{{value\_and\_grad}}", "dKL_dmu": r"\mathtt{{value\_and\_grad}}",
     "dKL_dt": r"\mathtt{{value\_and\_grad}}",
 }
-# Operators that bind a letter: the template's {0} is the letter, {1} what stands under the operator, {2} a last argument.
+# What binds a letter: {0} is the letter, {1} what stands under the operator, or between its brackets.
 BINDERS = {
-    "integral": r"\int {1} \, d{0}", "positive": r"\int_0^{{\infty}} {1} \, d{0}",
-    "plane": r"\iint {1} \, d{0}",
+    "integral": r"\int {1} \, d{0}", "positive": r"\int_0^{{\infty}} {1} \, d{0}", "plane": r"\iint {1} \, d{0}",
     "d": r"\frac{{\partial}}{{\partial {0}}} {1}",
     "total": r"\sum_{{{0}}} {1}", "product": r"\prod_{{{0}}} {1}", "others": r"\prod_{{{0} \ne k}} {1}",
 }
@@ -77,6 +74,8 @@ def binary(op, left, right):
         return f"{at_least(SUM, left)} + {at_least(OPEN, right)}", SUM
     if isinstance(op, ast.Sub):
         return f"{at_least(SUM, left)} - {at_least(OPEN, right)}", SUM
+    if isinstance(op, ast.Div) and isinstance(left, ast.UnaryOp):  # -1 / 2: the sign stands before the fraction
+        return "-" + binary(op, left.operand, right)[0], SUM
     if isinstance(op, ast.Div):
         return rf"\frac{{{render(left)[0]}}}{{{render(right)[0]}}}", FRACTION
     if isinstance(op, ast.Pow):
@@ -86,9 +85,11 @@ def binary(op, left, right):
     if isinstance(op, ast.MatMult):
         return rf"{at_least(ATOM, left)}^{{\top}} {at_least(FRACTION, right)}", PRODUCT
     if isinstance(op, ast.Mult):
-        (a, b), (_, strength) = (at_least(PRODUCT, left), at_least(OPEN, right)), render(right)
-        closed = strength != OPEN
-        return f"{a} {chr(92) + 'cdot ' if b[0].isdigit() else ''}{b}", PRODUCT if closed else OPEN
+        terms = isinstance(left, ast.BinOp) and isinstance(left.op, (ast.Add, ast.Sub))
+        negative = render(left)[1] == SUM and not terms  # -a times b is -(a b): the sign needs no bracket
+        a, b = render(left)[0] if negative else at_least(PRODUCT, left), at_least(OPEN, right)
+        strength = SUM if negative else OPEN if render(right)[1] == OPEN else PRODUCT
+        return a + (r" \cdot " if b[0].isdigit() else " ") + b, strength
     raise ValueError(f"no LaTeX for {type(op).__name__}")
 
 
