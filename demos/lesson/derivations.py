@@ -3,9 +3,9 @@
     python demos/lesson/derivations.py            every line, both sides, and how far apart they are
     python demos/lesson/derivations.py --write    writes derivations.md, the same with the formulas set
 
-A line is written once, as an expression that runs, and set by `latex.py`: what is printed is what was evaluated. (How
-a name is printed, its dictionaries say; they are read, not evaluated.) Integrals are trapezoidal sums, exact to rounding
-for integrands as smooth and as short-tailed as these; derivatives are complex steps, f'(x) = Im f(x + ih)/h with
+A line is written once, as an expression that runs, and set by `latex.py`: what is printed is what was evaluated. (How a
+name is printed, its dictionaries say; they are read, not evaluated.) Integrals are trapezoidal sums, exact to rounding
+for integrands as smooth and as short-tailed as these. Derivatives are complex steps, f'(x) = Im f(x + ih)/h with
 h = 10⁻³⁰, exact to rounding too; sums over states are whole. So "=" allows the rounding of the longest sum and no more,
 "≈" four standard errors of a mean over draws.
 Agreement at random numbers is a test, no proof: the proof is the reason that stands above each line.
