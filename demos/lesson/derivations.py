@@ -21,8 +21,9 @@ from scipy.optimize import brentq
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from lesson.latex import latex  # noqa: E402
 from support import common  # noqa: E402
+
+from lesson.latex import latex  # noqa: E402
 
 import vae_np  # noqa: E402
 from vae_np.extensions.bounds import iwae  # noqa: E402
