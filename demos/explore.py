@@ -121,9 +121,9 @@ def page(path, run, images, labels):
 
     widths = "-".join(map(str, [images[0].size, *(b.size for _, b in phi[:-2]), 2]))
     binarize = run["options"].get("binarize", "none") if isinstance(run["options"], dict) else "none"
-    name = os.path.basename(run["data"]["path"]) or "MNIST"
+    name, epochs = os.path.basename(run["data"]["path"]) or "MNIST", len(run["history"])
     content = {
-        "about": f"{widths} and back, after {len(run['history'])} epochs on {name}",
+        "about": f"{widths} and back, after {epochs} epoch{'s' * (epochs != 1)} on {name}",
         "trained": TRAINED.get(binarize, TRAINED["none"]), "binary": binarize in ("dynamic", "threshold"),
         "shape": shape, "shown": shown.tolist(), "count": len(images), "pixels": text(images[shown], "u1"),
         "labels": None if labels is None else labels[shown].tolist(),
