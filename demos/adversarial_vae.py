@@ -27,6 +27,7 @@ from vae_np import (
     bernoulli_likelihood,
     dense,
     dynamic,
+    gaussian_log_ratio,
     gaussian_noise,
     gaussian_posterior,
     gray,
@@ -37,7 +38,8 @@ from vae_np import (
     train,
     vae,
 )
-from vae_np.extensions.adversarial import alternate, critic, implicit_posterior, joined, moments
+from vae_np.extensions.adversarial import alternate, implicit_posterior, moments
+from vae_np.extensions.pairs import critic, joined
 
 LATENTS, NOISE = 2, 8
 DRAWS, JUDGED = 64, 300                   # samples that give r its moments: in a step, and in the judgement
@@ -72,13 +74,13 @@ def fit(kind, blocks, decoder, batches, steps, seed):
                        gaussian_noise(noise, LATENTS), adam(RATE))
         *_, state = progress(states, steps, kind)
         return state.params, posterior, LATENTS
-    contrasted = "contrast" in kind
+    draws, log_ratio = (DRAWS, gaussian_log_ratio) if "contrast" in kind else (None, None)
     states = alternate(sampler, T, likelihood, {"phi": sampler.init(init), "theta": likelihood.init(init)},
                        T.init(init), batches, gaussian_noise(noise, NOISE), gaussian_noise(noise, LATENTS),
-                       (adam(RATE), adam(CRITIC_RATE)), CRITIC_STEPS, DRAWS if contrasted else None)
+                       (adam(RATE), adam(CRITIC_RATE)), CRITIC_STEPS, draws, log_ratio)
     *_, (state, critics) = progress(states, steps, kind)
-    contrast = moments(sampler, test.standard_normal((JUDGED, NOISE), onp.float32)) if contrasted else None
-    return state.params, implicit_posterior(sampler, T, critics.params, contrast), NOISE
+    contrast = moments(sampler, test.standard_normal((JUDGED, NOISE), onp.float32)) if draws else None
+    return state.params, implicit_posterior(sampler, T, critics.params, contrast, log_ratio), NOISE
 
 
 def exact(decoder, theta, x, grid):

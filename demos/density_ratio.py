@@ -18,7 +18,8 @@ import numpy as onp
 from matplotlib.figure import Figure
 
 from vae_np import Block, adam, dense, gaussian_kl, gaussian_log_ratio, sequential, tanh, train
-from vae_np.extensions.adversarial import critic, critic_loss, implicit_posterior, moments
+from vae_np.extensions.adversarial import critic_loss, implicit_posterior, moments
+from vae_np.extensions.pairs import critic
 
 WIDTH, BATCH, STEPS, RATES = 64, 256, 4_000, (2e-3, 2e-4)   # the second rate for the last quarter
 EVERY, WATCHED, BANK = 50, 5_000, 4_000   # the curve is drawn every 50 steps; r has the moments of 4,000 samples
@@ -66,15 +67,15 @@ def estimate(case, contrasted, steps, seed):
     init, data, noise, test = streams(seed)
     sampler = Block(lambda rng: (), lambda phi, x, eps: sample(x, eps), "q")
     T = critic(sequential(dense(features + d, WIDTH), tanh, dense(WIDTH, WIDTH), tanh, dense(WIDTH, 1)))
-    contrast = None
+    contrast, ratio = None, None
     if contrasted:
         r = moments(sampler, noise.standard_normal((BANK, d)))((), onp.zeros((1, 0)))  # q stays: fitted once
-        contrast = lambda phi, x: r
+        contrast, ratio = lambda phi, x: r, gaussian_log_ratio
     loss, psi, last, curve = critic_loss(sampler, T, contrast), T.init(init), None, []
     watched, eps = test.uniform(-1, 1, (WATCHED, features)), test.standard_normal((WATCHED, d))
 
     def log_ratio(psi, x, eps):
-        return implicit_posterior(sampler, T, psi, contrast).apply((), x, eps)
+        return implicit_posterior(sampler, T, psi, contrast, ratio).apply((), x, eps)
 
     with progress(None, steps, name) as bar:
         for rate, count in zip(RATES, (steps - steps // 4, steps // 4)):

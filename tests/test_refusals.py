@@ -41,7 +41,7 @@ from vae_np import (
     vae,
     value_and_grad,
 )
-from vae_np.extensions.adversarial import critic, implicit_posterior, joined
+from vae_np.extensions.adversarial import implicit_posterior
 from vae_np.extensions.bounds import iwae, log_mean_exp
 from vae_np.extensions.dlgm import dlgm
 from vae_np.extensions.flows import flow_posterior, norm, planar
@@ -52,6 +52,7 @@ from vae_np.extensions.likelihoods import (
     poisson_likelihood,
     poisson_nll,
 )
+from vae_np.extensions.pairs import critic, joined
 from vae_np.extensions.relaxed import (
     bernoulli_posterior,
     binary_concrete,
