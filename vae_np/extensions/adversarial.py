@@ -91,7 +91,7 @@ def implicit_posterior(sampler, critic, psi, contrast=None, log_ratio=None):
 implicit_likelihood = Block(lambda rng: (),
                             lambda theta, x, z: onp.zeros(np.shape(z)[:-1], z.dtype),
                             "implicit_likelihood")
-implicit_likelihood.__doc__ = """−log p(x|z) := 0, the place of a likelihood that can only be sampled.
+implicit_likelihood.__doc__ = """−log p(x|z) := 0, in the place of one that is only sampled.
 
 x = g(z, noise) is a simulator; its density is the critic's business, who has learned from pairs
 (x', z') the ratio of the joint densities, T_ψ(x, z) ≈ log q_φ(z|x) + log q(x) − log p(z) − log

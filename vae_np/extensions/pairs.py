@@ -1,4 +1,4 @@
-"""Networks of two arguments, f(x, u): a sampler where u is noise, a critic where u is a latent z."""
+"""Networks of two arguments, f(x, u): a sampler where u is noise, a critic where u is a z."""
 
 import autograd.numpy as np
 import numpy as onp
