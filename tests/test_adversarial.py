@@ -465,6 +465,8 @@ def test_float32_in_float32_out(networks, rng, x):
     for contrast in (None, moments(sampler, rng.standard_normal((7, E), onp.float32))):
         z, kl = implicit_posterior(sampler, T, psi, contrast, contrast and gaussian_log_ratio).apply(phi, x, eps)
         assert z.dtype == kl.dtype == critic_loss(sampler, T, contrast)(psi, phi, x, eps, prior).dtype == onp.float32
+    model = vae(implicit_posterior(sampler, T, psi), implicit_likelihood)
+    assert model.apply({"phi": phi, "theta": ()}, x, eps).dtype == onp.float32
 
 
 @pytest.mark.parametrize("logit", [1e4, -1e4])
