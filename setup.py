@@ -29,7 +29,7 @@ setup(
         "demos": ["tqdm"],
         "mpi": ["mpi4py", "mpich"],
         "bench": ["tqdm", "torch", "jax", "keras"],
-        "test": ["pytest", "hypothesis", "mpmath", "tqdm", "ruff", "nbclient", "nbformat", "ipykernel",
+        "test": ["pytest", "pytest-xdist", "hypothesis", "mpmath", "tqdm", "ruff", "nbclient", "nbformat", "ipykernel",
                  "selenium"],
     },
 )
