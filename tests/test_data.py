@@ -312,7 +312,7 @@ ARFF = b"% digits\n@relation d\n" + b"".join(b"@attribute a%d real\n" % i for i 
     ("a.svm", b"5 153:3 154:18 155:18\n", "it is a libsvm file; .*load_svmlight_file"),
     ("a.npz", b"\x01\x02garbage", "of a kind not known here, beginning with b'.x01.x02garbag'; .*; make an .npz"),
     ("a.txt", b"Dear reader, these are digits.", "of a kind not known here, beginning with b'Dear rea'"),
-])
+], ids=lambda value: value if isinstance(value, str) else "")
 def test_a_file_of_another_kind_is_called_by_its_name_whatever_its_own(tmp_path, name, content, message):
     (tmp_path / name).write_bytes(content)
     refused(tmp_path / name, message)
