@@ -5,7 +5,8 @@ gradient than the bound's, and the relaxed bound's is biased too. The net is sma
 causes, so that the exact log p(x), the exact ELBO and the exact gradient are the judges.
 
     wake:  −∇_θ log p_θ(x, h), h ~ q_φ(h|x)        sleep:  −∇_φ log q_φ(h|x), (x, h) ~ p_θ
-    relaxed: ∇ of −log w at h = σ((l + log u − log(1 − u)) / ½)
+    relaxed: ∇ of −log w at h = σ((l + log u − log(1 − u)) / ½), the discrete formula at a soft h: no bound, and not the
+             density of the relaxed variable that Maddison et al. (2017) put in its place
     score function: (−log w − mean of the others') ∇_φ log q_φ(h|x), unbiased
 
 Data: 4 × 4 binary bars, every row and column on with probability ¼: the law is known, and its entropy is the least
