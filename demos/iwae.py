@@ -5,9 +5,9 @@ Both see the same k samples; only where the mean stands differs, 1/k Σ_i log w_
     loss = −elbo(log_w)   or   −iwae(log_w),    log_w = model.log_weight(params, x, eps),  (k, n).
 
 Burda, Grosse & Salakhutdinov (2016), Table 1: MNIST, dynamically binarized, 50 latents, 200-200 tanh, Adam with ε 1e-4,
-batch 20, eight stages of 3^i epochs at learning rate .001 · 10^(−i/7), 3280 epochs in all (their code: β₁ = 0.99, a second moment that starts at one, and output biases
-that start at the logits of the pixels' means; ours start at zero). Here: stage 0 alone, one
-epoch, on 20,000 images; --full: three stages, 13 epochs, on all 60,000. log p(x) by importance
+batch 20, eight stages of 3^i epochs at learning rate .001 · 10^(−i/7), 3280 epochs in all (their code: β₁ = 0.99, a
+second moment that starts at one, and output biases that start at the logits of the pixels' means; ours start at zero).
+Here: stage 0 alone, one epoch, on 20,000 images; --full: three stages, 13 epochs, on all 60,000. log p(x) by importance
 sampling; a latent is active if Var_x{E_q[z|x]} > 10⁻².
 """
 
