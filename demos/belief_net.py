@@ -9,7 +9,7 @@ are exact, and the sampled figures can be judged. On MNIST with 200 coins the sa
 
 Saul, Jaakkola & Jordan (1996); Mnih & Gregor (2014). For one affine layer of 200 binary units on binary MNIST,
 Grathwohl et al. (2018) print best validation ELBOs of −114.32 (REBAR) and −113.62 (RELAX), with a learned prior, after
-2 million steps. Binary pixels throughout: bars are binary, MNIST's pixels are drawn at each showing from their gray values.
+2 million steps. Binary pixels throughout: bars are binary, MNIST's are drawn at each showing from their gray values.
 """
 
 from support import data
