@@ -3,9 +3,9 @@ bound.
 
 log w_i = log p(x, z_i) − log q(z_i|x) for i = 1 … k is `model.log_weight(params, x, eps)` with eps
 (k, n, d). (−`model.apply` is no log-weight where the KL is the closed form: at the exact posterior
-"IWAE" of it exceeds log p(x), elsewhere it may lie far below.) All are power means of the weights, hence for the "
-"same samples
-elbo ≤ renyi(½) ≤ iwae ≤ cubo. A loss is the mean over the data of −elbo, −iwae, −renyi, or +cubo.
+"IWAE" of it exceeds log p(x), elsewhere it may lie far below.) All are power means of the weights,
+hence for the same samples elbo ≤ renyi(½) ≤ iwae ≤ cubo. A loss is the mean over the data of −elbo,
+−iwae, −renyi, or +cubo.
 """
 
 import autograd.numpy as np
@@ -70,9 +70,9 @@ def renyi(log_w, alpha):
     """L_α = 1/(1 − α) log{1/k Σ_i w_i^(1 − α)}, in nats. log_w: (k, n) -> (n,).
 
     alpha: any number. 1 is the limit, the ELBO; the formula stays exact however near 1 it is, see
-    `log_mean_exp`. 0 is IWAE. A lower bound for α > 0 and, with finite k, for α = 0; for α < 0 it tends
-    with k to an upper bound, but its k-sample mean is below. Raises ValueError without a sample axis or samples, or
-    where alpha is not finite. Li & Turner (2016), section 3.
+    `log_mean_exp`. 0 is IWAE. A lower bound for α > 0 and, with finite k, for α = 0; for α < 0 it
+    tends with k to an upper bound, but its k-sample mean is below. Raises ValueError without a sample
+    axis or samples, or where alpha is not finite. Li & Turner (2016), section 3.
     """
     if not onp.isfinite(alpha):
         raise ValueError(f"renyi: alpha is {alpha}; expected a finite number")
