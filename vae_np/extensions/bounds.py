@@ -71,8 +71,8 @@ def renyi(log_w, alpha):
 
     alpha: any number. 1 is the limit, the ELBO; the formula stays exact however near 1 it is, see
     `log_mean_exp`. 0 is IWAE. A lower bound for α > 0 and, with finite k, for α = 0; for α < 0 it
-    tends with k to an upper bound, but its k-sample mean is below. Raises ValueError without a sample
-    axis or samples, or where alpha is not finite. Li & Turner (2016), section 3.
+    tends with k to an upper bound, but its k-sample mean is below. Raises ValueError without a
+    sample axis or samples, or where alpha is not finite. Li & Turner (2016), section 3.
     """
     if not onp.isfinite(alpha):
         raise ValueError(f"renyi: alpha is {alpha}; expected a finite number")
