@@ -1,21 +1,21 @@
-"""IWAE against the VAE: with k samples in the logarithm, the bound is tighter and more latents are used.
+"""IWAE against the VAE: with k samples in the logarithm the model is better, the more so the more samples.
 
 Both see the same k samples; only where the mean stands differs, 1/k Σ_i log w_i (VAE) or log{1/k Σ_i w_i} (IWAE):
 
     loss = −elbo(log_w)   or   −iwae(log_w),    log_w = model.log_weight(params, x, eps),  (k, n).
 
 Burda, Grosse & Salakhutdinov (2016), Table 1: MNIST, dynamically binarized, 50 latents, 200-200 tanh, Adam with ε 1e-4,
-batch 20, eight stages of 3^i epochs at learning rate .001 · 10^(−i/7), 3280 epochs in all (their code: β₁ = 0.99, a
-second moment that starts at one, and output biases that start at the logits of the pixels' means; ours start at zero).
-Here: stage 0 alone, one epoch, on 20,000 images; --full: three stages, 13 epochs, on all 60,000. log p(x) by importance
-sampling; a latent is active if Var_x{E_q[z|x]} > 10⁻².
+batch 20, output biases that start at the logits of the pixels' means, and eight stages of falling rates, stage i of 3^i
+epochs at .001 · 10^(−i/7), 3280 in all (their code: β₁ = 0.99, and a second moment that starts at one; here 0.9, and
+zero). All of this is here but the hours: --stages says for how many epochs each rate is kept. A run is saved after each
+epoch, and goes on from there; --only names systems, so that several processes can share the work. log p(x) is estimated
+by importance sampling on test images that are binarized once; a latent is active if Var_x{E_q[z|x]} > 10⁻².
 """
 
 from support import common, data
 
+import contextlib
 import os
-import resource
-import sys
 import time
 
 import autograd.numpy as np
@@ -23,12 +23,14 @@ import numpy as onp
 from matplotlib.figure import Figure
 
 from vae_np import (
+    State,
     adam,
     bernoulli_likelihood,
     dense,
     dynamic,
     gaussian_noise,
     gaussian_posterior,
+    gray,
     heads,
     minibatches,
     sequential,
@@ -38,35 +40,114 @@ from vae_np import (
 )
 from vae_np.evaluation import active_units, kl_by_dimension, log_likelihood, posterior_moments
 from vae_np.extensions.bounds import elbo, iwae
+from vae_np.tools import checkpoint
 
 D, WIDTH, BATCH = 50, 200, 20
-SYSTEMS = [("VAE", elbo, 1), ("VAE", elbo, 5), ("IWAE", iwae, 5), ("VAE", elbo, 50), ("IWAE", iwae, 50)]
-PAPER = {("VAE", 1): (86.76, 19), ("VAE", 5): (86.47, 20), ("VAE", 50): (86.35, 20),   # NLL in nats, active units
-         ("IWAE", 1): (86.76, 19), ("IWAE", 5): (85.54, 22), ("IWAE", 50): (84.78, 25)}
+SYSTEMS = {"VAE-1": (elbo, 1), "VAE-5": (elbo, 5), "IWAE-5": (iwae, 5), "VAE-50": (elbo, 50), "IWAE-50": (iwae, 50)}
+PAPER = {"VAE-1": (86.76, 19), "VAE-5": (86.47, 20), "VAE-50": (86.35, 20),   # −log p(x) in nats, active units
+         "IWAE-5": (85.54, 22), "IWAE-50": (84.78, 25)}
+COLORS = {"VAE-1": "0.7", "VAE-5": "0.4", "VAE-50": "black", "IWAE-5": "tab:orange", "IWAE-50": "tab:red"}
+SECONDS = {1: 14, 5: 19, 50: 85}  # an epoch of 60,000 images with k samples, on one core
 encoder = sequential(dense(784, WIDTH), tanh, dense(WIDTH, WIDTH), tanh, heads(dense(WIDTH, D), dense(WIDTH, D)))
 decoder = sequential(dense(D, WIDTH), tanh, dense(WIDTH, WIDTH), tanh, dense(WIDTH, 784))
 model = vae(gaussian_posterior(encoder), bernoulli_likelihood(decoder))
 
 
-def learn(bound, k, images, stages, seed, label):
-    """The parameters after the stages, the loss at each step, and the seconds: the same start and images for all."""
+def begin(rng, images):
+    """The model's parameters, with the output biases at the logits of the pixels' means, clipped to [.001, .999]."""
+    params = model.init(rng)
+    mean = onp.clip(onp.mean([gray(part).mean(axis=0) for part in onp.array_split(images, 100)], axis=0), 0.001, 0.999)
+    params["theta"][-1]["b"] = onp.log(mean / (1 - mean)).astype(onp.float32)
+    return params
+
+
+def learn(name, images, rates, seed, path):
+    """One system's run, an epoch at each of the rates: what `path` holds of it, gone on with and saved every epoch."""
+    bound, k = SYSTEMS[name]
     init, order, noise, _ = common.streams(seed)
-    order, pixels = order.spawn(2)
+    pixels, = order.spawn(1)
+    params, optimizer = begin(init, images), adam(epsilon=1e-4)
+    run = {"images": len(images), "rates": [], "step": 0, "params": params, "optimizer": optimizer.init(params),
+           "streams": [rng.bit_generator.state for rng in (order, pixels, noise)], "losses": [], "seconds": 0.0}
+    if os.path.exists(path):
+        saved = checkpoint.load(path)
+        if not isinstance(saved, dict) or saved.keys() - {"test"} != run.keys():
+            raise ValueError(f"{path}: not a run of this demo; name another folder with --out")
+        done = saved["rates"]
+        if saved["images"] != len(images) or rates[:len(done)] != done:
+            raise ValueError(f"{path}: a run of {saved['images']} images whose {len(done)} epochs had other rates than "
+                             "--stages asks for; name another folder with --out")
+        run = saved
+        for rng, state in zip((order, pixels, noise), run["streams"]):
+            rng.bit_generator.state = state
     loss = lambda p, x, eps: -np.mean(bound(model.log_weight(p, x, eps)))
-    params, state, losses, clock = model.init(init), None, [], time.perf_counter()
-    for stage in range(stages):
-        epochs = 3 ** stage
-        batches = minibatches(order, images, BATCH, epochs, pixels=dynamic(pixels))
-        states = train(loss, params, batches, gaussian_noise(noise, D, k),
-                       adam(1e-3 * 10 ** (-stage / 7), epsilon=1e-4), resume=state)
-        for state in common.progress(states, epochs * -(-len(images) // BATCH), f"{label}, stage {stage}"):
+    for epoch in range(len(run["rates"]), len(rates)):
+        clock, losses = time.perf_counter(), []
+        batches = minibatches(order, images, BATCH, pixels=dynamic(pixels))
+        states = train(loss, None, batches, gaussian_noise(noise, D, k), adam(rates[epoch], epsilon=1e-4),
+                       resume=State(run["step"], run["params"], None, run["optimizer"]))
+        for state in common.progress(states, -(-len(images) // BATCH), f"{name}, epoch {epoch + 1} of {len(rates)}"):
             losses.append(state.loss)
-    return state.params, onp.array(losses), time.perf_counter() - clock
+        run = {"images": len(images), "rates": rates[:epoch + 1], "step": state.step, "params": state.params,
+               "optimizer": state.optimizer, "streams": [rng.bit_generator.state for rng in (order, pixels, noise)],
+               "losses": run["losses"] + [float(onp.mean(losses))],
+               "seconds": run["seconds"] + time.perf_counter() - clock}
+        checkpoint.save(path, run)
+    return run
 
 
-def peak_memory():
-    """Largest resident size of this process so far, in MB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2 ** 20 if sys.platform == "darwin" else 2 ** 10)
+def judge(run, x, k, seed, path):
+    """`run` with its `test`: −log p(x) of each row of x by k samples, active units and the KL of each latent; saved."""
+    if run.get("test", {}).get("of") != [len(x), k]:
+        noise, clock = gaussian_noise(common.streams(seed)[3], D), time.perf_counter()
+        nll = -log_likelihood(model, run["params"], x, noise, k=k, progress=common.progress)
+        mu, log_var = posterior_moments(encoder, run["params"]["phi"], x)
+        run["test"] = {"of": [len(x), k], "nll": nll, "active": int(active_units(mu).sum()),
+                       "kl": kl_by_dimension(mu, log_var), "seconds": time.perf_counter() - clock}
+        checkpoint.save(path, run)
+    return run
+
+
+def main(arguments):
+    n, digits, k_test = (200, 4, 50) if arguments.quick else (60_000, arguments.digits, arguments.samples)
+    rates = [1e-3 * 10 ** (-i / 7) for i, epochs in enumerate(arguments.stages) for _ in range(epochs)]
+    x_train, _, x_test, _ = data.load()
+    images = x_train[:n].reshape(n, -1)
+    held_out = dynamic(common.streams(arguments.seed)[3])(x_test.reshape(len(x_test), -1))[:digits]
+    names = [name for name in SYSTEMS if name in arguments.only]
+    if not arguments.quick:
+        common.takes(sum(SECONDS[SYSTEMS[name][1]] * len(rates) + 7.5e-6 * digits * k_test for name in names))
+    runs = {}
+    for name in names:
+        folder = os.path.join(arguments.out, name)
+        common.writable(folder)
+        with common.alone_in(folder):
+            path = os.path.join(folder, f"seed{arguments.seed}.npz")
+            run = learn(name, images, rates, arguments.seed, path)
+            runs[name] = judge(run, held_out, k_test, arguments.seed, path)
+    print(f"Binary MNIST, batch {BATCH}, {len(rates)} epochs of {n:,} images (the paper: 3280), seed {arguments.seed}; "
+          f"nats.\n-bound: training, last epoch. NLL: -log p(x) <= by {k_test} samples, {digits} test images. "
+          "Gains: of NLL, image by image, ± s.e.")
+    report(runs)
+    if len(runs) == len(SYSTEMS):
+        draw(runs, os.path.join(arguments.out, "iwae.png"))
+
+
+def report(runs):
+    nll = {name: run["test"]["nll"] for name, run in runs.items()}
+    rows = []
+    for name, run in runs.items():
+        same, test = name.replace("IWAE", "VAE"), run["test"]
+        paper_nll, paper_active = PAPER[name]
+        gain, paper_gain = "", ""
+        if same != name and same in nll:
+            gain, paper_gain = plus_minus(nll[same] - nll[name]), f"{PAPER[same][0] - paper_nll:+.2f}"
+        over_one = plus_minus(nll["VAE-1"] - nll[name]) if name != "VAE-1" and "VAE-1" in nll else ""
+        rows.append([name, f"{run['losses'][-1]:.2f}", f"{test['nll'].mean():.2f}", f"{paper_nll:.2f}", over_one, gain,
+                     paper_gain, test["active"], paper_active, f"{test['kl'].sum():.1f}", f"{run['seconds'] / 60:.0f}",
+                     f"{test['seconds'] / 60:.1f}"])
+    common.table(["system", "-bound", "NLL", "paper", "over VAE-1", "over VAE, same k", "paper", "active", "paper",
+                  "KL", "min", "min test"], rows)
 
 
 def plus_minus(values):
@@ -74,71 +155,27 @@ def plus_minus(values):
     return f"{values.mean():+.2f} ± {values.std(ddof=1) / onp.sqrt(len(values)):.2f}"
 
 
-def main(arguments):
-    full, quick = arguments.full, arguments.quick
-    stages = arguments.stages or (3 if full else 1)
-    n, digits, k_test = (200, 4, 50) if quick else (60_000, 500, 1000) if full else (20_000, 300, 1000)
-    x_train, _, x_test, _ = data.load()
-    images = x_train[:n].reshape(n, -1)
-    test = common.streams(arguments.seed)[3]
-    held_out = dynamic(test)(x_test.reshape(len(x_test), -1))  # binarized once, the same for every system
-    rows, results = [], {}
-    for name, bound, k in SYSTEMS:
-        params, losses, seconds = learn(bound, k, images, stages, arguments.seed, f"{name} k = {k}")
-        noise = gaussian_noise(common.streams(arguments.seed)[3], D)
-        nll = -log_likelihood(model, params, held_out[:digits], noise, k=k_test, progress=common.progress)
-        mu, log_var = posterior_moments(encoder, params["phi"], held_out)
-        active, kl = active_units(mu).sum(), kl_by_dimension(mu, log_var)
-        results[name, k] = nll, losses, kl, int(active)
-        gains = [results["VAE", other][0] - nll for other in (1, k)]  # over the VAE with one sample, and with as many
-        paper_nll, paper_active = PAPER[name, k]
-        paper_gain = PAPER["VAE", k][0] - paper_nll
-        rows.append([name, k, f"{losses[-len(losses) // 5:].mean():.2f}", f"{nll.mean():.2f}",
-                     f"{gains[0].mean():+.2f}" if k > 1 else "", plus_minus(gains[1]) if name == "IWAE" else "",
-                     f"{paper_gain:+.2f}" if name == "IWAE" else "", f"{paper_nll:.2f}", active, paper_active,
-                     f"{kl.sum():.1f}", f"{seconds:.0f}"])
-    epochs = sum(3 ** stage for stage in range(stages))
-    print(f"Binary MNIST, batch {BATCH}, epochs: {epochs} of {n:,} images (the paper: 3280 of 60,000), all in nats.\n"
-          f"-bound: last fifth of training. NLL: {digits} test digits, {k_test} samples. Gains: NLL, digit by digit.")
-    common.table(["system", "k", "-bound", "NLL", "over VAE k=1", "over VAE same k", "paper", "paper NLL", "active",
-                  "paper", "KL", "s"], rows)
-    draw(results, os.path.join(arguments.out, "iwae.png"))
-    at_scale(params, held_out[:None if full else digits // 3], 200 if quick else 5000, arguments.seed)
-
-
-def at_scale(params, x, k, seed):
-    """Time and memory of the whole evaluation: measured with --full, else measured on a part and multiplied."""
-    noise, clock = gaussian_noise(common.streams(seed)[3], D), time.perf_counter()
-    nll = -log_likelihood(model, params, x, noise, k=k, progress=common.progress)
-    seconds = time.perf_counter() - clock
-    rate = len(x) * k / seconds
-    print(f"\nlog p(x) of {len(x):,} digits by {k} samples, last system: NLL {nll.mean():.2f} nats, {seconds:.1f} s, "
-          f"{rate:,.0f} decoder passes a second, peak memory {peak_memory():.0f} MB.\n"
-          f"All 10,000 digits by 5000 samples at this rate: {5e7 / rate / 60:.1f} minutes, in the same memory.")
-
-
-def draw(results, path):
+def draw(runs, path):
     figure = Figure(figsize=(13, 4), layout="constrained")
     curves, gains, divergence = figure.subplots(1, 3)
-    colors = {"VAE": {1: "0.6", 5: "0.4", 50: "black"}, "IWAE": {5: "tab:orange", 50: "tab:red"}}
-    for (name, k), (_, losses, kl, active) in results.items():
-        window = max(1, len(losses) // 30)
-        smooth = losses[:len(losses) // window * window].reshape(-1, window).mean(axis=1)
-        curves.plot(window * (onp.arange(len(smooth)) + 0.5), smooth, color=colors[name][k], label=f"{name}, k = {k}")
-        divergence.semilogy(onp.arange(1, D + 1), onp.sort(kl)[::-1], color=colors[name][k],
-                            label=f"{name}, k = {k}: {active} active")
-    last = min(losses[-len(losses) // 5:].mean() for _, losses, _, _ in results.values())
-    curves.set(xlabel="step", ylabel="training loss, each its own -bound (nats)", ylim=(last - 5, last + 60),
-               title="training (binary pixels)")
+    for name, run in runs.items():
+        test, epochs = run["test"], onp.arange(1, len(run["losses"]) + 1)
+        curves.plot(epochs, run["losses"], color=COLORS[name], marker="." if len(epochs) == 1 else "", label=name)
+        divergence.semilogy(onp.arange(1, D + 1), onp.sort(test["kl"])[::-1], color=COLORS[name],
+                            label=f"{name}: {test['active']} active")
+    last = min(run["losses"][-1] for run in runs.values())
+    curves.set(xlabel="epoch", xscale="log", ylabel="training loss, each its own −bound (nats)",
+               ylim=(last - 2, last + 40), title="training (binary pixels)")
     divergence.set(xlabel="latent, sorted", ylabel="KL[q ‖ p] of a latent (nats)", title="how much each latent says")
-    same = [results["VAE", k][0] - results["IWAE", k][0] for k in (5, 50)]
+    same = [runs[f"VAE-{k}"]["test"]["nll"] - runs[f"IWAE-{k}"]["test"]["nll"] for k in (5, 50)]
     gains.errorbar([1, 5, 50], [0] + [gain.mean() for gain in same], color="tab:red", marker="s", capsize=3,
-                   yerr=[0] + [2 * gain.std(ddof=1) / onp.sqrt(len(gain)) for gain in same], label="here, ± 2 s.e.")
-    gains.plot([1, 5, 50], [PAPER["VAE", k][0] - PAPER["IWAE", k][0] for k in (1, 5, 50)], "--", color="black",
+                   yerr=[0] + [2 * gain.std(ddof=1) / onp.sqrt(len(gain)) for gain in same],
+                   label=f"here, after {len(runs['VAE-1']['rates'])} epochs, ± 2 s.e.")
+    gains.plot([1, 5, 50], [0] + [PAPER[f"VAE-{k}"][0] - PAPER[f"IWAE-{k}"][0] for k in (5, 50)], "--", color="black",
                marker="o", fillstyle="none", label="the paper, after 3280 epochs")
     gains.axhline(0, color="0.8", linewidth=1, zorder=0)
     gains.set(xscale="log", xlabel="samples k in training", ylabel="NLL of the VAE − NLL of IWAE (nats)",
-              title="gain on test digits (binary pixels)")
+              title="gain on test images (binary pixels)")
     gains.set_xticks([1, 5, 50], ["1", "5", "50"])
     gains.minorticks_off()
     for axes in (curves, gains, divergence):
@@ -146,8 +183,12 @@ def draw(results, path):
     figure.savefig(path, dpi=120)
 
 
+parser = common.options(__doc__, "iwae")
+parser.add_argument("--stages", type=common.positive, nargs="+", default=[1], metavar="E",
+                    help="epochs at each of the falling rates; the paper: 1 3 9 27 81 243 729 2187")
+parser.add_argument("--only", nargs="+", choices=list(SYSTEMS), default=list(SYSTEMS), help="train and judge these")
+parser.add_argument("--digits", type=common.positive, default=500, help="test images that NLL is of, at most 10000")
+parser.add_argument("--samples", type=common.positive, default=1000, help="k of NLL; the paper: 5000")
+
 if __name__ == "__main__":
-    parser = common.options(__doc__, "iwae")
-    parser.add_argument("--full", action="store_true", help="three stages; last system on all digits by 5000 samples")
-    parser.add_argument("--stages", type=common.positive, help="of training: stage i has 3^i epochs")
-    common.run(main, parser)
+    common.run(main, parser, hold=contextlib.nullcontext)

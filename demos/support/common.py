@@ -92,6 +92,12 @@ def alone_in(folder):
             os.close(descriptor)
 
 
+def takes(seconds):
+    """Say on stderr what is to come, where it is more than a minute. seconds: on one core, as recorded."""
+    if seconds > 60:
+        print(f"this takes about {seconds / 60:.0f} minutes on one core; --quick, some seconds", file=sys.stderr)
+
+
 def run(main, parser, argv=None, hold=alone_in):
     """main(arguments), in an existing --out; what is wrong with the input ends in one line on stderr and status 2.
 
