@@ -8,8 +8,7 @@ With f(z) = log p(x|z) + log p(z) − log q(z|x), the gradient of ELBO = E_q[f] 
     … with baseline   {f(z) − b} ∇_λ log q(z|λ),  b = E_q[f] from other samples        (Mnih & Gregor, 2014)
 
 All have the gradient of the same bound as their mean, here known by quadrature. Kingma & Welling (2014), section 2.2,
-find the variance of the score function's too high to be practical. With one latent and near the best μ, a baseline
-can bring it level with the pathwise one; with many latents it cannot.
+find the variance of the score function's too high to be practical. Each of ten problems is another decoder and image.
 """
 
 from support import common
@@ -40,6 +39,7 @@ from vae_np.extensions.bounds import path_log_ratio
 PIXELS, WIDTH = 16, 16
 AT = (0.0, -1.0)                     # μ and log σ² of q where the table compares
 DIMENSIONS = (1, 2, 4, 8, 16, 32, 64)
+GRID = onp.linspace(-3, 3, 25)
 free = Block(None, lambda phi, x: (phi[0], phi[1]), "free")  # an encoder that is its own parameters: rows of μ, log σ²
 
 
@@ -96,48 +96,66 @@ def draws(name, setting, d, mu, log_var, count, noise):
     return ESTIMATORS[name](*setting, lam, noise.standard_normal((count, d)), noise.standard_normal((count, d)))
 
 
-def main(arguments):
-    count = 2000 if arguments.quick else 200_000
-    init, data, noise, _ = common.streams(arguments.seed)
+def one_problem(seed, count, few):
+    """What one decoder and image show: variances, and by how many standard errors the means miss the exact gradient."""
+    init, data, noise, _ = common.streams(seed)
     setting = problem(1, init, data)
-    grid, few = onp.linspace(-3, 3, 25), max(500, count // 20)
-    slopes = [exact(*setting, mu, AT[1])[0].item() for mu in grid]
-    along = {name: [draws(name, setting, 1, mu, AT[1], few, noise)[0] for mu in grid] for name in ESTIMATORS}
+    slopes = [exact(*setting, mu, AT[1])[0].item() for mu in GRID]
+    along = {name: [draws(name, setting, 1, mu, AT[1], few, noise)[0] for mu in GRID] for name in ESTIMATORS}
     wide = {name: [] for name in ESTIMATORS}
-    for d in common.progress(DIMENSIONS, len(DIMENSIONS), "dimensions"):
+    for d in DIMENSIONS:
         larger = problem(d, init, data)
         for name in ESTIMATORS:
             wide[name].append(onp.mean(onp.var(draws(name, larger, d, *AT, few, noise)[0], axis=0)))
-
-    truth, rows, base = [g.item() for g in exact(*setting, *AT)], [], None
-    for name in common.progress(ESTIMATORS, len(ESTIMATORS), "at one q"):
+    truth, variance, misses = [g.item() for g in exact(*setting, *AT)], {}, {}
+    for name in ESTIMATORS:
         g = draws(name, setting, 1, *AT, count, noise)
-        mean, error = ([f(part) for part in g] for f in (onp.mean, lambda part: onp.std(part) / onp.sqrt(count)))
-        variance = [onp.var(part) for part in g]
-        base = base or variance
-        rows.append([name, *(cell for i in (0, 1) for cell in (f"{mean[i]:+.4f} ± {error[i]:.4f}", f"{truth[i]:+.4f}",
-                                                               f"{variance[i]:.4g}", f"{variance[i] / base[i]:.3g}")),
-                     f"{wide[name][-1] / wide['pathwise'][-1]:.3g}"])
-    print(f"Gradient of -ELBO (nats) at q = N({AT[0]:g}, e^{AT[1]:g}), one latent, {count:,} draws of one sample each; "
-          "exact: by quadrature.\nRatio: of the variance to the pathwise one's; last column: with 64 latents.")
-    common.table(["estimator", "∂/∂μ", "exact", "Var", "ratio", "∂/∂log σ²", "exact", "Var", "ratio", "d = 64"], rows)
-    draw(grid, slopes, along, wide, os.path.join(arguments.out, "gradient_estimators.png"))
+        variance[name] = [onp.var(part) for part in g]
+        misses[name] = [(onp.mean(part) - exact_) / onp.sqrt(onp.var(part) / count) for part, exact_ in zip(g, truth)]
+    return {"slopes": slopes, "along": along, "variance": variance, "misses": misses, "wide": wide}
 
 
-def draw(grid, slopes, along, wide, path):
+def main(arguments):
+    count = 2000 if arguments.quick else 200_000
+    seeds = range(arguments.seed, arguments.seed + (2 if arguments.quick else arguments.runs))
+    if not arguments.quick:
+        common.takes(4 * len(seeds))
+    runs = [one_problem(seed, count, max(500, count // 20)) for seed in common.progress(seeds, len(seeds), "problem")]
+    first = next(iter(ESTIMATORS))
+    rows = []
+    for name in ESTIMATORS:
+        off = [max(abs(run["misses"][name][i]) for run in runs) for i in (0, 1)]
+        ratios = [[run["variance"][name][i] / run["variance"][first][i] for run in runs] for i in (0, 1)]
+        ratios.append([run["wide"][name][-1] / run["wide"][first][-1] for run in runs])
+        rows.append([name, *(f"{value:.1f}" for value in off), *map(spread, ratios)])
+    print(f"Gradient of -ELBO at q = N({AT[0]:g}, e^{AT[1]:g}) for {len(runs)} decoders and images, {count:,} draws of "
+          "one sample.\nOff: the largest distance of a mean from the exact gradient (quadrature) in standard errors.\n"
+          f"Var: over the {first} estimator's, median (least to most) of the problems.")
+    common.table(["estimator", "∂μ off", "∂log σ² off", "Var of ∂μ", "Var of ∂log σ²", "Var of ∂μ, 64 latents"], rows)
+    draw(runs, os.path.join(arguments.out, "gradient_estimators.png"))
+
+
+def spread(values):
+    """Median, least and most, as text."""
+    return f"{onp.median(values):.3g} ({min(values):.3g} to {max(values):.3g})"
+
+
+def draw(runs, path):
     figure = Figure(figsize=(13, 4.2), layout="constrained")
     means, variances, growth = figure.subplots(1, 3)
     for name, style in (("score function", 0.25), ("score function, baseline", 0.35), ("pathwise", 0.6)):
-        middle, spread = ([f(g) for g in along[name]] for f in (onp.mean, onp.std))
-        means.fill_between(grid, onp.subtract(middle, spread), onp.add(middle, spread), color=COLORS[name],
+        middle, deviation = ([f(g) for g in runs[0]["along"][name]] for f in (onp.mean, onp.std))
+        means.fill_between(GRID, onp.subtract(middle, deviation), onp.add(middle, deviation), color=COLORS[name],
                            alpha=style, linewidth=0, label=f"{name}: mean ± one s.d.")
-    means.plot(grid, slopes, "k", linewidth=1.5, label="exact, by quadrature")
-    means.set(xlabel="μ of q", ylabel="∂(−ELBO)/∂μ (nats)", title="one-sample estimates")
+    means.plot(GRID, runs[0]["slopes"], "k", linewidth=1.5, label="exact, by quadrature")
+    means.set(xlabel="μ of q", ylabel="∂(−ELBO)/∂μ (nats)", title="one-sample estimates, first problem")
     for name, color in COLORS.items():
-        variances.semilogy(grid, [onp.var(g) for g in along[name]], color=color, label=name)
-        growth.loglog(DIMENSIONS, wide[name], "o-", color=color, label=name)
-    variances.set(xlabel="μ of q", ylabel="variance of ∂/∂μ (nats²)", title="variance along μ")
-    growth.set(xlabel="latents d", ylabel="variance of ∂/∂μ_j, mean over j (nats²)", title="and with more latents")
+        band(variances, GRID, [[onp.var(g) for g in run["along"][name]] for run in runs], color, name)
+        band(growth, DIMENSIONS, [run["wide"][name] for run in runs], color, name, marker="o")
+    variances.set(yscale="log", xlabel="μ of q", ylabel="variance of ∂/∂μ (nats²)",
+                  title=f"variance along μ: median, range of {len(runs)}")
+    growth.set(xscale="log", yscale="log", xlabel="latents d", ylabel="variance of ∂/∂μ_j, mean over j (nats²)",
+               title="and with more latents")
     growth.set_xticks(DIMENSIONS, [str(d) for d in DIMENSIONS])
     growth.minorticks_off()
     for axes in (means, variances):
@@ -145,5 +163,13 @@ def draw(grid, slopes, along, wide, path):
     figure.savefig(path, dpi=120)
 
 
+def band(axes, x, values, color, label, **line):
+    """The median of the rows of values, and from their least to their most."""
+    axes.fill_between(x, onp.min(values, axis=0), onp.max(values, axis=0), color=color, alpha=0.15, linewidth=0)
+    axes.plot(x, onp.median(values, axis=0), color=color, label=label, **line)
+
+
 if __name__ == "__main__":
-    common.run(main, common.options(__doc__, "gradient_estimators"))
+    parser = common.options(__doc__, "gradient_estimators")
+    parser.add_argument("--runs", type=common.positive, default=10, help="problems, a decoder and an image each")
+    common.run(main, parser)
