@@ -9,7 +9,7 @@ import scipy.special
 import scipy.stats
 from checkers import assert_gradient, assert_mean
 
-from vae_np import bernoulli_likelihood, dense, relu, sequential, vae, value_and_grad
+from vae_np import bernoulli_likelihood, constant, dense, relu, sequential, vae, value_and_grad
 from vae_np.densities import bernoulli_nll
 from vae_np.extensions.relaxed import (
     bernoulli_kl,
@@ -171,6 +171,14 @@ def test_bernoulli_kl_and_log_ratio_by_enumeration(rng):
     assert abs(bernoulli_kl(logits, prior_logits=logits)) < 1e-14
 
 
+def test_a_categorical_prior_by_enumeration(rng):
+    logits, prior, states = 2 * rng.standard_normal((2, 3)), rng.standard_normal((2, 3)), one_hots(2, 3)
+    q, p = (onp.prod(onp.sum(states * scipy.special.softmax(l, axis=-1), axis=-1), axis=-1) for l in (logits, prior))
+    assert onp.allclose(categorical_log_ratio(logits, states, prior), onp.log(q / p), rtol=1e-10)
+    assert onp.allclose(categorical_kl(logits, prior_logits=prior), onp.sum(q * onp.log(q / p)), rtol=1e-10)
+    assert abs(categorical_kl(logits, prior_logits=logits + 3)) < 1e-14             # logits count up to a constant
+
+
 def test_divergences_are_never_negative(rng):
     logits = 10.0 ** rng.uniform(-9, 4, (500, 2, 3)) * rng.choice([-1, 1], (500, 2, 3))
     bound = 20 * onp.finfo(float).eps
@@ -277,6 +285,64 @@ def test_the_hard_bound_is_the_enumerated_elbo_and_below_log_p(log_ratio, rng):
             assert elbo < iwae.mean() < scipy.special.logsumexp(log_p_xh)
 
 
+@pytest.mark.parametrize("hard", [False, True], ids=["soft", "hard"])
+def test_a_learned_prior_is_a_leaf_of_phi_and_the_kls_second_law(hard, rng):
+    x, u, weights = rng.random((3, 4)), rng.random((2, 3, 6)), rng.standard_normal((2, 3))
+    for make, kl in ((lambda **more: categorical_posterior(dense(4, 6), 0.7, 3, hard=hard, **more), categorical_kl),
+                     (lambda **more: bernoulli_posterior(dense(4, 6), 0.7, hard=hard, **more), bernoulli_kl)):
+        posterior = make(prior=constant(6))
+        phi = posterior.init(rng)
+        assert {*phi} == {"encoder", "prior"} and onp.array_equal(phi["prior"], onp.zeros(6))
+        z, divergence = posterior.apply(phi, x, u)
+        plain = make().apply(phi["encoder"], x, u)
+        assert onp.array_equal(z, plain[0]) and onp.allclose(divergence, plain[1], rtol=1e-6, atol=1e-7)
+        phi["prior"] = rng.standard_normal(6)
+        shape = (3, 2, 3) if kl is categorical_kl else (3, 6)
+        logits = dense(4, 6).apply(phi["encoder"], x).reshape(shape)
+        assert onp.allclose(posterior.apply(phi, x, u)[1], kl(logits, None, phi["prior"].reshape(shape[1:])), rtol=1e-6)
+        if not hard:
+            model = vae(posterior, bernoulli_likelihood(dense(6, 4)))
+            assert_gradient(lambda p: np.sum(weights * model.apply(p, x, u)), {  # noqa: B023
+                "phi": phi, "theta": dense(6, 4).init(rng)})
+        assert "prior=constant(6)" in posterior.name and hasattr(posterior, "log_ratio") is hard
+        assert not hasattr(make(prior=constant(6), kl=lambda l, z, p: kl(l, z, p)), "log_ratio")  # noqa: B023
+
+
+def test_the_best_prior_is_the_mean_of_the_posteriors(rng):
+    """At p = 1/n Σ_x q(z|x) the mean KL's slope is 0, and another prior is worse by KL[mean of q ‖ p], variable by
+    variable."""
+    three, six = 2 * rng.standard_normal((5, 2, 3)), 2 * rng.standard_normal((5, 6))
+    for kl, logits, best in (
+            (categorical_kl, three, onp.log(scipy.special.softmax(three, axis=-1).mean(axis=0))),
+            (bernoulli_kl, six, scipy.special.logit(scipy.special.expit(six).mean(axis=0)))):
+        value, slope = value_and_grad(lambda p: np.mean(kl(logits, None, p)))(best)  # noqa: B023
+        assert onp.abs(slope).max() < 1e-13
+        other = best + rng.standard_normal(best.shape)
+        assert onp.mean(kl(logits, None, other)) - value == pytest.approx(kl(best, None, other), rel=1e-10)
+
+
+def test_log_weights_beside_a_learned_prior_are_those_of_the_enumerated_model(rng):
+    """E w = p(x), with p(z) of the prior's logits: all states summed, and log w state by state."""
+    likelihood, x = bernoulli_likelihood(dense(6, 4)), (rng.random((1, 4)) < 0.5).astype(float)
+    coins = onp.array(list(itertools.product([0.0, 1.0], repeat=6)))
+    for posterior, states, law in (
+            (categorical_posterior(dense(4, 6), 0.5, 3, hard=True, prior=constant(6)), one_hots(2, 3).reshape(9, 6),
+             lambda z, l: onp.sum(z * scipy.special.log_softmax(l.reshape(2, 3), axis=-1).ravel(), axis=-1)),
+            (bernoulli_posterior(dense(4, 6), 0.5, hard=True, prior=constant(6)), coins,
+             lambda z, l: scipy.stats.bernoulli.logpmf(z, scipy.special.expit(l)).sum(axis=-1))):
+        model = vae(posterior, likelihood)
+        params = model.init(rng)
+        params["phi"]["prior"] = 1.5 * rng.standard_normal(6)
+        log_joint = law(states, params["phi"]["prior"]) - likelihood.apply(params["theta"], x, states)
+        log_q = law(states, dense(4, 6).apply(params["phi"]["encoder"], x)[0])
+        u = rng.random((20_000, 1, 6))
+        log_w, (z, _) = model.log_weight(params, x, u)[:, 0], posterior.apply(params["phi"], x, u)
+        which = onp.argmax((states[:, None] == z[:, 0]).all(axis=-1), axis=0)
+        assert onp.allclose(log_w, (log_joint - log_q)[which], rtol=1e-5, atol=1e-5)
+        assert_mean(onp.exp(log_w), onp.exp(scipy.special.logsumexp(log_joint)))
+        assert_mean(-model.apply(params, x, u)[:, 0], onp.exp(log_q) @ (log_joint - log_q))
+
+
 def spike(where, height):
     """A decoder that makes x = 1 likely only for z beside `where`."""
     return elementwise(lambda z: height * (0.1 - np.abs(z - where)))
@@ -357,3 +423,19 @@ def test_sizes_that_disagree(rng):
             posterior.apply(posterior.init(rng), x, onp.full((3, 6), 0.5))
     with pytest.raises(ValueError, match=r"prior logits have shape \(2,\), logits \(2, 3\)"):
         bernoulli_kl(onp.zeros((2, 3)), prior_logits=onp.zeros(2))
+    for shape in ((3,), (2, 1), (4, 2, 3)):
+        with pytest.raises(ValueError, match=r"prior logits have shape .*, logits \(5, 2, 3\)"):
+            categorical_kl(onp.zeros((5, 2, 3)), prior_logits=onp.zeros(shape))
+
+
+def test_a_prior_that_is_no_vector_of_logits(rng):
+    x, u = onp.zeros((2, 4)), onp.full((2, 6), 0.5)
+    for make in (lambda **more: categorical_posterior(dense(4, 6), 1.0, 3, **more),
+                 lambda **more: bernoulli_posterior(dense(4, 6), 1.0, **more)):
+        for prior in (constant(5), constant(6, tied=True), dense(4, 6)):            # dense: it would depend on x
+            with pytest.raises(ValueError, match="prior's parameters are no array of 6 logits"):
+                make(prior=prior).apply(make(prior=prior).init(rng), x, u)
+        with pytest.raises(ValueError, match=r"parameters are dict \['W', 'b'\]; expected a dict of encoder, prior"):
+            make(prior=constant(6)).apply(make().init(rng), x, u)
+        with pytest.raises(ValueError, match=r"kl takes l, z; expected kl\(logits, z, prior_logits\)"):
+            make(prior=constant(6), kl=lambda l, z: 0)

@@ -7,12 +7,13 @@ grows.
 
 The sharp edge: a soft z with the KL of the discrete laws bounds neither log p(x) of the discrete
 model nor that of the relaxed one: it can exceed both. It is good for training; what is reported is
-the bound at `hard=True`, whose z are exact draws. (As a soft draw's density ratio, one would need
-the Concrete density: Maddison et al. (2017), appendix C.)
+the bound at `hard=True`, whose z are exact draws. With the relaxed variable's own density, a soft z
+bounds log p(x) of a relaxed model: the room `concrete`.
 
 `log_softmax` is that of the room `likelihoods`, where labels need it.
 """
 
+import inspect
 import math
 
 import autograd.numpy as np
@@ -41,10 +42,19 @@ def _inside(u, logits):
     return eps / 2 + (1 - eps) * u.astype(onp.float64)
 
 
-def _temperature(tau):
+def temperature(tau):
     if not 0 < tau < math.inf:
         raise ValueError(f"temperature {tau}: expected a positive number")
     return float(tau)  # a NumPy scalar would turn float32 logits into float64
+
+
+def gumbel_logits(logits, u, tau):
+    """s = (l + G) / τ, G = −log(−log u): softmax(s) is the soft draw from Cat(softmax(l)), which
+    may saturate; s does not. Arguments as of `gumbel_softmax`.
+    """
+    logits = floating(logits)
+    g = -onp.log(-onp.log(_inside(u, logits)))
+    return (logits + onp.asarray(g, logits.dtype)) / temperature(tau)
 
 
 def gumbel_softmax(logits, u, tau):
@@ -56,9 +66,22 @@ def gumbel_softmax(logits, u, tau):
     (Gumbel-max). Raises ValueError where shapes disagree, u leaves [0, 1] or τ is not positive.
     Jang, Gu & Poole (2017), eqs. 1 and 2.
     """
+    return softmax(gumbel_logits(logits, u, tau))
+
+
+def softmax(s):
+    """e^s_j / Σ_i e^s_i, over the last axis."""
+    return np.exp(log_softmax(s))
+
+
+def logistic_logits(logits, u, tau):
+    """s = (l + log u − log(1 − u)) / τ: σ(s) is the soft draw from Bern(σ(l)), which may saturate;
+    s does not. Arguments as of `binary_concrete`.
+    """
     logits = floating(logits)
-    g = -onp.log(-onp.log(_inside(u, logits)))
-    return np.exp(log_softmax((logits + onp.asarray(g, logits.dtype)) / _temperature(tau)))
+    u = _inside(u, logits)
+    noise = onp.asarray(onp.log(u) - onp.log1p(-u), logits.dtype)
+    return (logits + noise) / temperature(tau)
 
 
 def binary_concrete(logits, u, tau):
@@ -69,10 +92,7 @@ def binary_concrete(logits, u, tau):
     Returns y of u's shape, in [0, 1]. Raises ValueError as `gumbel_softmax`. Maddison, Mnih & Teh
     (2017), appendix B.
     """
-    logits = floating(logits)
-    u = _inside(u, logits)
-    noise = onp.asarray(onp.log(u) - onp.log1p(-u), logits.dtype)
-    return sigmoid((logits + noise) / _temperature(tau))
+    return sigmoid(logistic_logits(logits, u, tau))
 
 
 @formula(like="y")
@@ -95,26 +115,28 @@ hard_categorical.derivatives(y=lambda g, y: g)                            # ∂y
 hard_bernoulli.derivatives(y=lambda g, y: g)                              # ∂y := 1
 
 
-def categorical_kl(logits, z=None):
-    """KL[Π_i Cat(π_i) ‖ uniform] = Σ_i {Σ_j π_ij log π_ij + log K}, in nats.
+def categorical_kl(logits, z=None, prior_logits=0.0):
+    """KL[Π_i Cat(π_i) ‖ Cat(p_i)] = Σ_i Σ_j π_ij {log π_ij − log p_ij}, in nats; π = softmax(l), p
+    = softmax(prior).
 
-    logits: (..., N, K), π = softmax over K. Returns (...,): N variables summed. Between 0 and N log
-    K. z is not used: every divergence here is called kl(logits, z).
+    logits: (..., N, K), softmax over K. prior_logits: a number (all categories alike), (N, K), or
+    of logits' shape. Returns (...,): N variables summed; beside the uniform prior, between 0 and N
+    log K. z is not used: every divergence here is called kl(logits, z), and kl(logits, z,
+    prior_logits) where the prior is learned. Raises ValueError where shapes disagree.
     """
-    log_pi, (N, K) = log_softmax(logits), np.shape(logits)[-2:]
-    return np.sum(np.exp(log_pi) * log_pi, axis=(-2, -1)) + N * math.log(K)
+    log_pi, log_p = log_softmax(logits), log_softmax(_prior(logits, prior_logits, axes=2))
+    return np.sum(np.exp(log_pi) * (log_pi - log_p), axis=(-2, -1))
 
 
-def categorical_log_ratio(logits, z):
-    """log Cat(z | π) − log(1/K), summed over variables = Σ_i {Σ_j z_ij log π_ij + log K}, in nats;
-    z one-hot.
+def categorical_log_ratio(logits, z, prior_logits=0.0):
+    """log Cat(z | π) − log Cat(z | p) = Σ_i Σ_j z_ij {log π_ij − log p_ij}, in nats; z one-hot.
 
     logits: (n, N, K). z: (..., n, N, K). Returns (..., n). Its mean over hard draws is
     `categorical_kl`; bounds of several samples need this form. For a soft z it is no ratio of
     densities.
     """
-    N, K = np.shape(logits)[-2:]
-    return np.sum(z * log_softmax(logits), axis=(-2, -1)) + N * math.log(K)
+    log_p = log_softmax(_prior(logits, prior_logits, axes=2))
+    return np.sum(z * (log_softmax(logits) - log_p), axis=(-2, -1))
 
 
 def bernoulli_kl(logits, z=None, prior_logits=0.0):
@@ -139,46 +161,73 @@ def bernoulli_log_ratio(logits, z, prior_logits=0.0):
     return bernoulli_nll(z, _prior(logits, prior_logits)) - bernoulli_nll(z, logits)
 
 
-def _prior(logits, prior_logits):
-    if np.shape(prior_logits) not in ((), np.shape(logits)[-1:], np.shape(logits)):
-        raise ValueError(f"prior logits have shape {np.shape(prior_logits)}, "
-                         f"logits {np.shape(logits)}")
+def _prior(logits, prior_logits, axes=1):
+    shape = np.shape(logits)
+    if np.shape(prior_logits) not in ((), shape[-axes:], shape):
+        raise ValueError(f"prior logits have shape {np.shape(prior_logits)}, logits {shape}")
     return prior_logits + np.zeros_like(logits)
 
 
-def categorical_posterior(encoder, tau, categories, hard=False, kl=categorical_kl):
+def categorical_posterior(encoder, tau, categories, hard=False, kl=categorical_kl, prior=None):
     """q_φ(z|x) = Π_i Cat(z_i | softmax(l_i)), l = encoder(x), relaxed at temperature τ. apply: phi,
     x, u -> z, kl.
 
     encoder: a block with N·K outputs; categories: K. x: (n, D). u: (n, N·K) or (k, n, N·K), uniform
     on [0, 1]. z: of u's shape, its K-blocks on the simplex, or one-hot where hard. kl: a function
-    of logits (n, N, K) and z (..., n, N, K); (n,), or (k, n) sampled; nats. A log_ratio, and so
-    log-weights, only where hard and the prior is the uniform one. τ is a number: to anneal it,
-    build the model anew from a τ that comes along with the noise, which costs nothing, since
-    parameters live outside. Raises ValueError where sizes disagree or τ ≤ 0.
+    of logits (n, N, K) and z (..., n, N, K); (n,), or (k, n) sampled; nats. prior: None (uniform),
+    or `constant(N·K)`, the logits of a prior that is learned; phi is then {"encoder", "prior"}, and
+    kl takes them too. A log_ratio, and so log-weights, only where hard and the kl one of this room.
+    τ is a number: to anneal it, build the model anew from a τ that comes along with the noise,
+    which costs nothing, since parameters live outside. Raises ValueError where sizes disagree or
+    τ ≤ 0. Jang, Gu & Poole (2017), section 4, whose prior is learned.
     """
-    name = f"categorical_posterior({encoder.name}, {tau:.3g}, {categories}{', hard' * hard})"
-    exact = hard and kl in (categorical_kl, categorical_log_ratio)
-    return _posterior(name, encoder, gumbel_softmax, tau, hard_categorical if hard else None, kl,
-                      categorical_log_ratio if exact else None, categories)
+    name = (f"categorical_posterior({encoder.name}, {tau:.3g}, {categories}"
+            f"{', hard' * hard}{named(prior)})")
+    known = kl in (categorical_kl, categorical_log_ratio)
+    return posterior(name, encoder, _draw(gumbel_softmax, tau, hard and hard_categorical), kl,
+                     categorical_log_ratio if hard and known else None, prior, categories)
 
 
-def bernoulli_posterior(encoder, tau, hard=False, kl=bernoulli_kl):
+def bernoulli_posterior(encoder, tau, hard=False, kl=bernoulli_kl, prior=None):
     """q_φ(z|x) = Π_k Bern(z_k | σ(l_k)), l = encoder(x), relaxed at temperature τ. apply: phi, x, u
     -> z, kl.
 
     encoder: a block with d outputs. x: (n, D). u: (n, d) or (k, n, d), uniform on [0, 1]. z: of u's
     shape, in [0, 1], or zeros and ones where hard. kl: a function of the logits (n, d) and z; nats.
-    τ, log_ratio: see `categorical_posterior`.
+    prior: None (fair coins), or `constant(d)`. τ, prior, log_ratio: see `categorical_posterior`.
     """
-    name = f"bernoulli_posterior({encoder.name}, {tau:.3g}{', hard' * hard})"
-    exact = hard and kl in (bernoulli_kl, bernoulli_log_ratio)
-    return _posterior(name, encoder, binary_concrete, tau, hard_bernoulli if hard else None, kl,
-                      bernoulli_log_ratio if exact else None)
+    name = f"bernoulli_posterior({encoder.name}, {tau:.3g}{', hard' * hard}{named(prior)})"
+    known = kl in (bernoulli_kl, bernoulli_log_ratio)
+    return posterior(name, encoder, _draw(binary_concrete, tau, hard and hard_bernoulli), kl,
+                     bernoulli_log_ratio if hard and known else None, prior)
 
 
-def _posterior(name, encoder, relax, tau, harden, kl, log_ratio, categories=None):
-    _temperature(tau)
+def _draw(relax, tau, harden):
+    temperature(tau)
+
+    def sample(logits, u):
+        z = relax(logits, u, tau)
+        z = harden(z) if harden else z
+        return z, z
+
+    return sample
+
+
+def named(prior):
+    return f", prior={prior.name}" if prior else ""
+
+
+def posterior(name, encoder, sample, kl, log_ratio=None, prior=None, categories=None):
+    """The posterior blocks of this room and of `concrete`. apply: phi, x, u -> z, kl.
+
+    sample: logits, u -> s, z: what the divergences are functions of, and what the decoder sees, all
+    (..., n, N, K) where there are categories. The prior's logits are phi["prior"] itself, so that
+    they cannot depend on x, whatever block gave them. Raises ValueError where sizes disagree, or
+    kl has no place for a learned prior.
+    """
+    if prior and len(inspect.signature(kl).parameters) < 3:
+        raise ValueError(f"{name}: kl takes {', '.join(inspect.signature(kl).parameters)}; "
+                         "expected kl(logits, z, prior_logits), as the prior is learned")
 
     def split(a):
         if categories is None:
@@ -188,13 +237,28 @@ def _posterior(name, encoder, relax, tau, harden, kl, log_ratio, categories=None
                              f"{categories} categories")
         return np.reshape(a, (*np.shape(a)[:-1], -1, categories))
 
+    def parts(phi, x):
+        if not prior:
+            return checks.outputs(name, encoder.apply(phi, x)), ()
+        if not hasattr(phi, "keys") or {*phi.keys()} != {"encoder", "prior"}:
+            raise ValueError(f"{name}: parameters are {checks.form(phi)}; "
+                             "expected a dict of encoder, prior")
+        logits, shared = checks.outputs(name, encoder.apply(phi["encoder"], x)), phi["prior"]
+        if hasattr(shared, "keys") or np.shape(shared) != np.shape(logits)[-1:]:
+            raise ValueError(f"{name}: the prior's parameters are no array of "
+                             f"{np.shape(logits)[-1]} logits; expected those of constant(...)")
+        return logits, (split(shared),)
+
     def sampled(divergence):
         def apply(phi, x, u):
-            logits = split(checks.outputs(name, encoder.apply(phi, x)))
-            z = relax(logits, split(u), tau)
-            z = harden(z) if harden else z
-            return np.reshape(z, np.shape(u)), divergence(logits, z)
+            logits, shared = parts(phi, x)
+            logits = split(logits)
+            s, z = sample(logits, split(u))
+            return np.reshape(z, np.shape(u)), divergence(logits, s, *shared)
         return apply
 
+    def init(rng):
+        return {"encoder": encoder.init(rng), "prior": prior.init(rng)}
+
     more = {"log_ratio": sampled(log_ratio)} if log_ratio else {}
-    return Block(encoder.init, sampled(kl), name, **more)
+    return Block(init if prior else encoder.init, sampled(kl), name, **more)
