@@ -7,9 +7,10 @@ Both see the same k samples; only where the mean stands differs, 1/k Σ_i log w_
 Burda, Grosse & Salakhutdinov (2016), Table 1: MNIST, dynamically binarized, 50 latents, 200-200 tanh, Adam with ε 1e-4,
 batch 20, output biases that start at the logits of the pixels' means, and eight stages of falling rates, stage i of 3^i
 epochs at .001 · 10^(−i/7), 3280 in all (their code: β₁ = 0.99, and a second moment that starts at one; here 0.9, and
-zero). All of this is here but the hours: --stages says for how many epochs each rate is kept. A run is saved after each
-epoch, and goes on from there; --only names systems, so that several processes can share the work. log p(x) is estimated
-by importance sampling on test images that are binarized once; a latent is active if Var_x{E_q[z|x]} > 10⁻².
+zero). All of this is here but the hours: --stages says for how many epochs each rate is kept. Table 2 trains a VAE with
+one sample and goes on with IWAE; with --branch B so do all systems here, after B epochs. A run is saved after each
+epoch, and goes on from there; --only names systems, so that processes can share the work. log p(x) is estimated by
+importance sampling on test images that are binarized once; a latent is active if Var_x{E_q[z|x]} > 10⁻².
 """
 
 from support import common, data
@@ -61,22 +62,28 @@ def begin(rng, images):
     return params
 
 
-def learn(name, images, rates, seed, path):
-    """One system's run, an epoch at each of the rates: what `path` holds of it, gone on with and saved every epoch."""
+def learn(name, images, rates, branch, seed, folder):
+    """One system's run, an epoch at each of the rates: what its file holds of it, gone on with and saved every epoch.
+
+    branch: after so many epochs the run of VAE-1 is kept aside, and the others go on from there; 0, from the start.
+    """
+    path, trunk = (os.path.join(folder, which, f"{file}{seed}.npz")
+                   for which, file in ((name, "seed"), ("VAE-1", f"branch{branch}_seed")))
     bound, k = SYSTEMS[name]
     init, order, noise, _ = common.streams(seed)
     pixels, = order.spawn(1)
     params, optimizer = begin(init, images), adam(epsilon=1e-4)
-    run = {"images": len(images), "rates": [], "step": 0, "params": params, "optimizer": optimizer.init(params),
-           "streams": [rng.bit_generator.state for rng in (order, pixels, noise)], "losses": [], "seconds": 0.0}
-    if os.path.exists(path):
-        saved = checkpoint.load(path)
+    run = {"images": len(images), "branch": branch, "rates": [], "step": 0, "params": params, "losses": [],
+           "optimizer": optimizer.init(params), "streams": [rng.bit_generator.state for rng in (order, pixels, noise)],
+           "seconds": 0.0}
+    if os.path.exists(path) or branch and name != "VAE-1":
+        saved = checkpoint.load(path if os.path.exists(path) else trunk)
         if not isinstance(saved, dict) or saved.keys() - {"test"} != run.keys():
             raise ValueError(f"{path}: not a run of this demo; name another folder with --out")
         done = saved["rates"]
-        if saved["images"] != len(images) or rates[:len(done)] != done:
-            raise ValueError(f"{path}: a run of {saved['images']} images whose {len(done)} epochs had other rates than "
-                             "--stages asks for; name another folder with --out")
+        if (saved["images"], saved["branch"]) != (len(images), branch) or rates[:len(done)] != done:
+            raise ValueError(f"{path}: {len(done)} epochs of {saved['images']} images with other --stages or --branch; "
+                             "name another folder with --out")
         run = saved
         for rng, state in zip((order, pixels, noise), run["streams"]):
             rng.bit_generator.state = state
@@ -88,12 +95,14 @@ def learn(name, images, rates, seed, path):
                        resume=State(run["step"], run["params"], None, run["optimizer"]))
         for state in common.progress(states, -(-len(images) // BATCH), f"{name}, epoch {epoch + 1} of {len(rates)}"):
             losses.append(state.loss)
-        run = {"images": len(images), "rates": rates[:epoch + 1], "step": state.step, "params": state.params,
+        run = {"images": len(images), "branch": branch, "rates": rates[:epoch + 1], "step": state.step,
+               "params": state.params, "losses": run["losses"] + [float(onp.mean(losses))],
                "optimizer": state.optimizer, "streams": [rng.bit_generator.state for rng in (order, pixels, noise)],
-               "losses": run["losses"] + [float(onp.mean(losses))],
                "seconds": run["seconds"] + time.perf_counter() - clock}
+        if name == "VAE-1" and epoch + 1 == branch:
+            checkpoint.save(trunk, run)
         checkpoint.save(path, run)
-    return run
+    return run, path
 
 
 def judge(run, x, k, seed, path):
@@ -116,17 +125,18 @@ def main(arguments):
     held_out = dynamic(common.streams(arguments.seed)[3])(x_test.reshape(len(x_test), -1))[:digits]
     names = [name for name in SYSTEMS if name in arguments.only]
     if not arguments.quick:
-        common.takes(sum(SECONDS[SYSTEMS[name][1]] * len(rates) + 7.5e-6 * digits * k_test for name in names))
+        epochs = {name: len(rates) - arguments.branch * (name != "VAE-1") for name in names}
+        common.takes(sum(SECONDS[SYSTEMS[name][1]] * epochs[name] + 7.5e-6 * digits * k_test for name in names))
     runs = {}
     for name in names:
         folder = os.path.join(arguments.out, name)
         common.writable(folder)
         with common.alone_in(folder):
-            path = os.path.join(folder, f"seed{arguments.seed}.npz")
-            run = learn(name, images, rates, arguments.seed, path)
+            run, path = learn(name, images, rates, arguments.branch, arguments.seed, arguments.out)
             runs[name] = judge(run, held_out, k_test, arguments.seed, path)
-    print(f"Binary MNIST, batch {BATCH}, {len(rates)} epochs of {n:,} images (the paper: 3280), seed {arguments.seed}; "
-          f"nats.\n-bound: training, last epoch. NLL: -log p(x) <= by {k_test} samples, {digits} test images. "
+    print(f"Binary MNIST, batch {BATCH}, {len(rates)} epochs of {n:,} images (the paper: 3280), "
+          f"{f'the first {arguments.branch} as VAE-1, ' if arguments.branch else ''}seed {arguments.seed}; nats."
+          f"\n-bound: training, last epoch. NLL: -log p(x) <= by {k_test} samples, {digits} test images. "
           "Gains: of NLL, image by image, ± s.e.")
     report(runs)
     if len(runs) == len(SYSTEMS):
@@ -186,6 +196,8 @@ def draw(runs, path):
 parser = common.options(__doc__, "iwae")
 parser.add_argument("--stages", type=common.positive, nargs="+", default=[1], metavar="E",
                     help="epochs at each of the falling rates; the paper: 1 3 9 27 81 243 729 2187")
+parser.add_argument("--branch", type=common.non_negative, default=0, metavar="B",
+                    help="after B epochs as VAE-1 all systems go their own way; 0: from the start")
 parser.add_argument("--only", nargs="+", choices=list(SYSTEMS), default=list(SYSTEMS), help="train and judge these")
 parser.add_argument("--digits", type=common.positive, default=500, help="test images that NLL is of, at most 10000")
 parser.add_argument("--samples", type=common.positive, default=1000, help="k of NLL; the paper: 5000")

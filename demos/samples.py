@@ -122,7 +122,7 @@ def main(arguments):
 
 
 def grid(arguments):
-    """Training −ELBO of the last epoch, its running mean as Keras prints it, by batch and k; each run is gone on with."""
+    """Training −ELBO of the last epoch, its running mean as Keras prints it, by batch and k; runs are gone on with."""
     epochs, found = 1 if arguments.quick else 50, {}
     ks = sorted(set(arguments.grid))
     for batch, k in itertools.product(AUTHOR, ks):
@@ -138,8 +138,8 @@ def grid(arguments):
     print(f"\nTraining -ELBO of epoch {epochs} (nats, gray pixels), here / his / ours less his; test -ELBO here")
     his = {(batch, k): value for batch, values in AUTHOR.items() for k, value in zip(KS, values)}
     both = {key: f"{ours:.2f} / {his[key]:.2f} / {ours - his[key]:+.2f}" for key, (ours, _) in found.items()}
-    common.table(["batch", *(f"k = {k}" for k in ks), *(f"test, k = {k}" for k in ks)],
-                 [[batch, *(both[batch, k] for k in ks), *(f"{found[batch, k][1]:.2f}" for k in ks)] for batch in AUTHOR])
+    rows = [[batch, *(both[batch, k] for k in ks), *(f"{found[batch, k][1]:.2f}" for k in ks)] for batch in AUTHOR]
+    common.table(["batch", *(f"k = {k}" for k in ks), *(f"test, k = {k}" for k in ks)], rows)
     figure = Figure(figsize=(6, 4), layout="constrained")
     axes = figure.subplots()
     for i, batch in enumerate(AUTHOR):
