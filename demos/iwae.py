@@ -31,7 +31,6 @@ from vae_np import (
     dynamic,
     gaussian_noise,
     gaussian_posterior,
-    gray,
     heads,
     minibatches,
     sequential,
@@ -57,7 +56,7 @@ model = vae(gaussian_posterior(encoder), bernoulli_likelihood(decoder))
 def begin(rng, images):
     """The model's parameters, with the output biases at the logits of the pixels' means, clipped to [.001, .999]."""
     params = model.init(rng)
-    mean = onp.clip(onp.mean([gray(part).mean(axis=0) for part in onp.array_split(images, 100)], axis=0), 0.001, 0.999)
+    mean = onp.clip(images.mean(axis=0) / 255, 0.001, 0.999)
     params["theta"][-1]["b"] = onp.log(mean / (1 - mean)).astype(onp.float32)
     return params
 

@@ -97,26 +97,28 @@ def main(arguments):
     x_train, _, x_test, _ = data.load()
     n, epochs, every, pairs, test_size = (300, 1, 1, 3, 200) if arguments.quick else (60_000, 1, 30, 50, 2000)
     images, held_out = x_train[:n].reshape(n, -1), x_test[:test_size].reshape(test_size, -1)
-    model = build()
-    runs = {k: learn(model, k, images, held_out, epochs, every, arguments.seed) for k in KS}
-
-    params = runs[1][0]
+    model, batch, seeds = build(), gray(images[:BATCH]), range(arguments.seed, arguments.seed + arguments.runs)
+    if not arguments.quick:
+        common.takes(130 * len(seeds))
+    runs, fixed, both = [], [], []
+    for seed in seeds:
+        run = {k: learn(model, k, images, held_out, epochs, every, seed) for k in KS}
+        params, test = run[1][0], common.streams(seed)[3]
+        runs.append({k: curve for k, (_, curve) in run.items()})
+        fixed.append({k: total_variance(model, params, itertools.repeat(batch), gaussian_noise(test, D, k), pairs,
+                                        f"variance, k = {k}") for k in KS})
+        both.append({k: total_variance(model, params, minibatches(test, images, BATCH, 2 * pairs),
+                                       gaussian_noise(test, D, k), pairs, f"with the minibatch, k = {k}") for k in KS})
     ms = step_times(model, params, images, 3 if arguments.quick else 60, arguments.seed)
-    test = common.streams(arguments.seed)[3]
-    batch = gray(images[:BATCH])
-    fixed = {k: total_variance(model, params, itertools.repeat(batch), gaussian_noise(test, D, k), pairs,
-                               f"variance, k = {k}") for k in KS}
-    both = {k: total_variance(model, params, minibatches(test, images, BATCH, 2 * pairs), gaussian_noise(test, D, k),
-                              pairs, f"with the minibatch, k = {k}") for k in KS}
-
-    print(f"784-{WIDTH}-{D}, gray MNIST, batch {BATCH}, epochs: {epochs} of {n:,} images; test -ELBO on {test_size}.\n"
-          "Var: of the gradient, summed over all parameters, at the end of k = 1.")
-    common.table(
-        ["k", "test -ELBO (nats)", "ms a step", "ratio", "Var given minibatch", "k Var_k / Var_1", "exact",
-         "Var with minibatch"],
-        [[k, f"{runs[k][1][-1, 1]:.2f}", f"{ms[k]:.1f}", f"{ms[k] / ms[1]:.1f}", plus_minus(*fixed[k]),
-          ratio(k, fixed), "1", plus_minus(*both[k])] for k in KS])
-    draw(runs, ms, fixed, both, os.path.join(arguments.out, "samples.png"))
+    rows = [[k, ", ".join(f"{run[k][-1, 1]:.2f}" for run in runs), f"{ms[k]:.1f}", f"{ms[k] / ms[1]:.1f}",
+             ", ".join(f"{one[k][0]:.3g}" for one in fixed), ", ".join(ratio(k, one) for one in fixed),
+             ", ".join(plus_minus(*one[k]) for one in both)] for k in KS]
+    print(f"784-{WIDTH}-{D}, gray MNIST, batch {BATCH}, epochs: {epochs} of {n:,} images, seeds {list(seeds)}; test -ELBO "
+          f"on {test_size}.\nVar: of the gradient (nats²), summed over all parameters, at the end of k = 1; noise: given "
+          "the minibatch.")
+    common.table(["k", "test -ELBO (nats)", "ms a step", "ratio", "Var, noise", "k Var_k / Var_1 (exact: 1)",
+                  "Var, minibatch and noise"], rows)
+    draw(runs[0], ms, fixed[0], both[0], os.path.join(arguments.out, "samples.png"))
     if arguments.grid:
         grid(arguments)
 
@@ -168,17 +170,17 @@ def ratio(k, variance):
 def draw(runs, ms, fixed, both, path):
     figure = Figure(figsize=(13, 4), layout="constrained")
     by_step, by_time, variance = figure.subplots(1, 3)
-    for k, (_, curve) in runs.items():
+    for k, curve in runs.items():
         by_step.plot(curve[:, 0], curve[:, 1], label=f"k = {k}")
         by_time.plot(curve[:, 0] * ms[k] / 1e3, curve[:, 1], label=f"k = {k}")
-    last = runs[KS[-1]][1][-1, 1]
-    top = max(curve[min(1, len(curve) - 1), 1] for _, curve in runs.values())
+    last = runs[KS[-1]][-1, 1]
+    top = max(curve[min(1, len(curve) - 1), 1] for curve in runs.values())
     for axes, label in ((by_step, "step"), (by_time, "time in training (s), log axis")):
         axes.set(xlabel=label, ylabel="test -ELBO (nats)", ylim=(last - 3, top + 3))
         axes.legend(frameon=False)
     by_time.set_xscale("log")
     by_time.xaxis.set_minor_formatter("")
-    by_step.set_title("step by step (gray pixels)")
+    by_step.set_title("step by step (gray pixels, first seed)")
     by_time.set_title("the price is time")
     ks = onp.array(KS, float)
     bars = lambda values: {"y": [values[k][0] for k in KS], "yerr": [2 * values[k][1] for k in KS], "capsize": 3}
@@ -196,6 +198,7 @@ def draw(runs, ms, fixed, both, path):
 
 if __name__ == "__main__":
     parser = common.options(__doc__, "samples")
+    parser.add_argument("--runs", type=common.positive, default=3, help="seeds, from --seed on")
     parser.add_argument("--grid", type=int, choices=KS, nargs="+", default=[], metavar="K",
                         help="runs of mnist.py too with 1, 5 or 25 samples, batches of 100, 65, 30")
     common.run(main, parser)

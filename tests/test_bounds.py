@@ -114,6 +114,18 @@ def test_gradient_and_dtype(bound, rng):
     assert value_and_grad(lambda p: np.mean(bound(p[0])))([single])[1][0].dtype == onp.float32
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_shares_that_change_no_digit_are_zero_not_denormal(dtype, rng):
+    """As in IWAE with k = 50 on images: log-weights that lie hundreds of nats apart."""
+    log_w = (40 * rng.standard_normal((50, 200)) ** 3).astype(dtype)
+    shares = value_and_grad(lambda w: np.sum(iwae(w)))(log_w)[1]
+    exact = onp.exp(log_w.astype(onp.float64) - logsumexp(log_w.astype(onp.float64), axis=0))
+    eps = onp.finfo(dtype).eps
+    onp.testing.assert_allclose(shares, exact, rtol=500 * eps, atol=1.1 * eps ** 2)
+    assert shares.dtype == dtype and not onp.any((shares > 0) & (shares < 0.9 * eps ** 2))
+    assert onp.any((exact > 0) & (exact < eps ** 2)) and onp.any(shares[exact > 1.1 * eps ** 2] < 10 * eps)
+
+
 def test_a_float64_alpha_does_not_promote_float32():
     log_w = onp.zeros((2, N), onp.float32)
     assert renyi(log_w, onp.float64(0.5)).dtype == cubo(log_w, onp.float64(2)).dtype == onp.float32
