@@ -113,9 +113,9 @@ def main(arguments):
     rows = [[k, ", ".join(f"{run[k][-1, 1]:.2f}" for run in runs), f"{ms[k]:.1f}", f"{ms[k] / ms[1]:.1f}",
              ", ".join(f"{one[k][0]:.3g}" for one in fixed), ", ".join(ratio(k, one) for one in fixed),
              ", ".join(plus_minus(*one[k]) for one in both)] for k in KS]
-    print(f"784-{WIDTH}-{D}, gray MNIST, batch {BATCH}, epochs: {epochs} of {n:,} images, seeds {list(seeds)}; test -ELBO "
-          f"on {test_size}.\nVar: of the gradient (nats²), summed over all parameters, at the end of k = 1; noise: given "
-          "the minibatch.")
+    print(f"784-{WIDTH}-{D}, gray MNIST, batch {BATCH}, epochs: {epochs} of {n:,} images, seeds {list(seeds)}; "
+          f"test -ELBO on {test_size}.\nVar: of the gradient (nats²), summed over all parameters, at the end of k = 1; "
+          "noise: given the minibatch.")
     common.table(["k", "test -ELBO (nats)", "ms a step", "ratio", "Var, noise", "k Var_k / Var_1 (exact: 1)",
                   "Var, minibatch and noise"], rows)
     draw(runs[0], ms, fixed[0], both[0], os.path.join(arguments.out, "samples.png"))
