@@ -93,6 +93,8 @@ def ratio(results, name, other):
 def main(arguments):
     if arguments.quick:
         arguments.rounds, arguments.only = 2, arguments.only or ["one page, float64", "matrix products"]
+    elif not arguments.only:
+        common.takes(50 * arguments.rounds)
     names = [name for name in SYSTEMS if name.startswith("without") == arguments.tricks
              and (not arguments.only or name in arguments.only)]
     names = ["vae_np", *(name for name in names if name != "vae_np")]

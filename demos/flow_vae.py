@@ -178,6 +178,8 @@ def mnist(arguments):
 
 
 def main(arguments):
+    if not arguments.quick:
+        common.takes(SEEDS * (100 + 60 * arguments.epochs * arguments.mnist))
     four_pixels(arguments)
     if arguments.mnist:
         mnist(arguments)

@@ -171,7 +171,7 @@ def main(arguments):
     figure, rows = Figure(layout="constrained", figsize=(13, 6.4)), []
     runs = 1 if arguments.quick else arguments.runs
     if not arguments.quick:
-        print(f"{2 * runs} trainings of {steps:,} steps, 10 to 20 s of one core each", flush=True)
+        common.takes(2 * runs * 20)
     for problem, panels in zip((Ring, Simulator), figure.subplots(2, 4)):
         test = common.streams(arguments.seed)[3]
         x = problem.simulate(test, problem.prior(test, test_size))

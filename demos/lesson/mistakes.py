@@ -170,6 +170,8 @@ def main(arguments):
     if arguments.quick:
         x_train, x_test = x_train[:300], x_test[:200]
     seeds = [arguments.seed + i for i in range(1 if arguments.quick else arguments.seeds)]
+    if not arguments.quick:
+        common.takes(135 * arguments.epochs * len(seeds))
 
     kept, base = {}, {}
     for seed in seeds:
