@@ -154,5 +154,12 @@ def test_the_bar_is_for_terminals_alone(monkeypatch):
         assert stream is None or ("steps" in stream.getvalue()) == shown
 
 
+def test_what_takes_over_a_minute_is_said_once_on_stderr(capsys):
+    common.takes(60)
+    common.takes(150)
+    out, err = capsys.readouterr()
+    assert out == "" and err == "on one core, this takes about 2 minutes; --quick, some seconds\n"
+
+
 def test_neither_a_test_nor_a_notebook_is_touched():
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler and sys.excepthook.__module__ != "support"

@@ -92,10 +92,10 @@ def alone_in(folder):
             os.close(descriptor)
 
 
-def takes(seconds):
-    """Say on stderr what is to come, where it is more than a minute. seconds: on one core, as recorded."""
+def takes(seconds, what="on one core, this", advice="--quick, some seconds"):
+    """Say on stderr what is to come, where it is more than a minute."""
     if seconds > 60:
-        print(f"this takes about {seconds / 60:.0f} minutes on one core; --quick, some seconds", file=sys.stderr)
+        tqdm.write(f"{what} takes about {seconds / 60:.0f} minutes; {advice}", file=sys.stderr)  # above a bar
 
 
 def run(main, parser, argv=None, hold=alone_in):

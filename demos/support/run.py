@@ -113,6 +113,7 @@ class Run:
 
     def epochs(self):
         """The numbers of the epochs that are still to come."""
+        self.first = len(self.history) + 1
         for epoch in range(len(self.history) + 1, self.options.epochs + 1):
             self.sums, self.seen, self.started = np.zeros(2), 0, time.perf_counter()
             yield epoch
@@ -147,6 +148,9 @@ class Run:
         self.bar.write(f"epoch {epoch:3d}/{self.options.epochs}  train {nll + kl:.2f} = {nll:.2f} + {kl:.2f}  "
                        f"test {test:.2f} = {test_nll:.2f} + {test_kl:.2f} nats (reconstruction + KL)  "
                        f"{self.seconds[-1]:.1f} s", file=sys.stdout)
+        if self.first == epoch:
+            left = self.options.epochs - epoch
+            common.takes(self.seconds[-1] * left, "what is left", "after Ctrl-C, --resume goes on")
 
     def _contents(self, state):
         return {"options": {name: getattr(self.options, name) for name in self.names}, "data": self.source,
