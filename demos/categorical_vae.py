@@ -1,19 +1,22 @@
-"""A VAE whose code is 20 variables of 10 categories each, trained through the Gumbel-softmax.
+"""VAEs whose codes are discrete, 20 variables of 10 categories or 200 coins, trained through a relaxation of the draw.
 
-Claim: draws from a categorical law, softened at a temperature τ, let a gradient through, and a VAE learns to code
-digits in words of a small alphabet. But the sum that is minimised is no bound: a soft z tells the decoder more than a
-category could, while the KL counts it as a category. So the bound at hard draws stands beside it, all the way.
+Claim: draws softened at a temperature τ let a gradient through, and a VAE learns to code digits in words of a small
+alphabet. With the KL of the discrete laws (Jang, Gu & Poole) what is minimised is no bound: a soft z tells the decoder
+more than a category could, while the KL counts it as a category. With the soft variables' own densities (Maddison,
+Mnih & Teh) it is one, of a model whose prior is soft too. Both are judged as what they are for: the discrete model.
 
     y = softmax((log π + G) / τ),  G = −log(−log u),   τ_t = max(½, e^{−r t})
-    −ELBO = E[−log p(x|z)] + Σ_i {Σ_j π_ij log π_ij + log 10},   z one-hot
+    discrete KL:   E[−log p(x|y)] + Σ_i Σ_j π_ij log π_ij / p_ij
+    Concrete:      E[−log p(x|y) + log q_τ(y|x) − log p_τ(y)],   τ = ½ of both
+    judge:         −ELBO at one-hot y, and −log p(x) <= −log 1/k Σ w
 
-Jang, Gu & Poole (2017), "Categorical reparameterization with Gumbel-softmax", table 1 reports 101.5 nats for a 20 × 10
-categorical VAE (bounds of 1000 samples, binarized MNIST, much longer training). Binary pixels here: drawn anew at each
-showing with the gray value as probability.
+Jang, Gu & Poole (2017), "Categorical reparameterization with Gumbel-softmax", table 1: 101.5 nats for 20 × 10
+categories, 105.0 for 200 coins, bounds of 1000 samples, MNIST binarized once, much longer training. As there: a learned
+prior and the annealed τ; 50,000 training images, all binarized once (theirs is another draw). Each run is saved after
+every epoch, and goes on from there.
 """
 
-from support import data
-from support.common import options, positive, progress, run, streams, table
+from support import common, data, saved
 
 import itertools
 import math
@@ -22,107 +25,161 @@ import os
 import autograd.numpy as np
 import numpy as onp
 from matplotlib.figure import Figure
-from scipy.special import expit, logsumexp
+from scipy.special import expit
 
-from vae_np import adam, bernoulli_likelihood, dense, dynamic, evaluate, minibatches, relu, sequential, train, vae
-from vae_np.extensions.relaxed import categorical_log_ratio, categorical_posterior
+from vae_np import (
+    adam,
+    bernoulli_likelihood,
+    constant,
+    dense,
+    evaluate,
+    log_likelihood,
+    minibatches,
+    relu,
+    sequential,
+    threshold,
+    train,
+    vae,
+)
+from vae_np.extensions.concrete import binary_concrete_posterior, concrete_posterior
+from vae_np.extensions.relaxed import bernoulli_posterior, categorical_posterior, gumbel_softmax, hard_categorical
 
 VARIABLES, CATEGORIES, WIDTH = 20, 10, 256
-CODE = VARIABLES * CATEGORIES
+CODE = VARIABLES * CATEGORIES                          # of either kind: 200 numbers
 BATCH, LEARNING_RATE, RATE, COLDEST = 100, 1e-3, 1e-4, 0.5
 ENCODER = sequential(dense(784, WIDTH), relu, dense(WIDTH, CODE))
 DECODER = sequential(dense(CODE, WIDTH), relu, dense(WIDTH, 784))
+PRIOR = constant(CODE)                                 # learned
+PAPER = {"20 x 10 categories": 101.5, "200 coins": 105.0}
+LAWS = "discrete KL", "Concrete"
+IMPORTANCE, IMAGES = 1000, 500                         # samples and test images of −log p(x)
+SECONDS = {"epoch": 7, "judge": 20}                    # on one core: of 50,000 images, and the judgement of one run
 
 
-def model(tau, **kind):
-    """The VAE at temperature tau. Building it costs nothing: its parameters live outside."""
-    return vae(categorical_posterior(ENCODER, tau, CATEGORIES, **kind), bernoulli_likelihood(DECODER))
+def model(code, law, tau):
+    """The VAE at temperature tau. Building it costs nothing: its parameters live outside, the same of all laws."""
+    posterior = {
+        ("20 x 10 categories", "discrete KL"): lambda: categorical_posterior(ENCODER, tau, CATEGORIES, prior=PRIOR),
+        ("20 x 10 categories", "Concrete"): lambda: concrete_posterior(ENCODER, tau, CATEGORIES, tau, prior=PRIOR),
+        ("20 x 10 categories", "hard"): lambda: categorical_posterior(ENCODER, tau, CATEGORIES, True, prior=PRIOR),
+        ("200 coins", "discrete KL"): lambda: bernoulli_posterior(ENCODER, tau, prior=PRIOR),
+        ("200 coins", "Concrete"): lambda: binary_concrete_posterior(ENCODER, tau, tau, prior=PRIOR),
+        ("200 coins", "hard"): lambda: bernoulli_posterior(ENCODER, tau, True, prior=PRIOR)}[code, law]()
+    return vae(posterior, bernoulli_likelihood(DECODER))
 
 
-def loss(params, x, noise):
-    u, tau = noise
-    return np.mean(model(tau).apply(params, x, u))
+def uniform(rng):
+    return lambda n: rng.random((n, CODE), onp.float32)
 
 
-def uniform(rng, *samples):
-    return lambda n: rng.random((*samples, n, CODE), onp.float32)
+def temperature(law, step):
+    """Annealed as Jang et al. do; Concrete's belongs to its model, and stays."""
+    return max(COLDEST, math.exp(-RATE * step)) if law == "discrete KL" else COLDEST
 
 
-def annealed(rng):
-    """n ↦ (u, τ_t): the temperature comes along with the noise, and t counts the calls."""
-    count, draw = itertools.count(), uniform(rng)
-    return lambda n: (draw(n), max(COLDEST, math.exp(-RATE * next(count))))
-
-
-def bounds(params, images, tau, rng, samples=1):
-    """Mean over images of the relaxed sum at tau, of −ELBO at hard draws, and of −log p(x) <= by hard samples."""
+def bounds(code, law, params, x, tau, rng):
+    """Mean over images of what is minimised at tau, and of −ELBO at hard draws."""
     def terms(params, x, u):
-        log_w = -model(tau, hard=True, kl=categorical_log_ratio).apply(params, x, u)
-        return (model(tau).apply(params, x, u).mean(axis=0), model(tau, hard=True).apply(params, x, u).mean(axis=0),
-                math.log(len(u)) - logsumexp(log_w, axis=0))
+        return model(code, law, tau).apply(params, x, u), model(code, "hard", tau).apply(params, x, u)
 
-    pixels, draws = rng.spawn(2)
-    return evaluate(terms, params, minibatches(None, images, 50, pixels=dynamic(pixels)), uniform(draws, samples))
+    return evaluate(terms, params, minibatches(None, x, 200, pixels=threshold), uniform(rng))
+
+
+def learn(code, law, x, x_test, epochs, seed, path):
+    """So many epochs on x, gone on with from what `path` holds: (minimised, hard) on x_test after each, parameters."""
+    init, order, noise, _ = common.streams(seed)
+
+    def loss(params, x, noise):
+        u, tau = noise
+        return np.mean(model(code, law, tau).apply(params, x, u))
+
+    def epoch(i, state, _):
+        count, draw = itertools.count(state.step), uniform(noise)     # τ comes along with the noise
+        states = train(loss, None, minibatches(order, x, BATCH, pixels=threshold),
+                       lambda n: (draw(n), temperature(law, next(count))), adam(LEARNING_RATE), resume=state)
+        *_, last = common.progress(states, -(-len(x) // BATCH), f"{code}, {law}, seed {seed}, epoch {i + 1}")
+        tau = temperature(law, last.step)
+        return last, list(bounds(code, law, last.params, x_test, tau, common.streams(seed)[3])), None
+
+    about = {"code": code, "law": law, "images": len(x), "test": len(x_test), "seed": seed}
+    records, last, _ = saved.epochs(path, about, model(code, law, COLDEST).init(init), adam(LEARNING_RATE),
+                                    (order, noise), epoch, epochs)
+    return onp.array(records), last
+
+
+def judge(code, law, last, x, x_test, k, images, seed):
+    """Minimised and −ELBO at hard draws on x_test, the latter on as many of x, and −log p(x) <= by k hard samples."""
+    tau, rng = temperature(law, last.step), common.streams(seed)[3]
+    soft, hard = bounds(code, law, last.params, x_test, tau, rng)
+    _, seen = bounds(code, law, last.params, x[:len(x_test)], tau, rng)
+    nll = -log_likelihood(model(code, "hard", tau), last.params, threshold(x_test[:images]), uniform(rng), k)
+    return tau, soft, hard, seen, nll.mean()
 
 
 def main(arguments):
-    epochs, test, samples = (2, 200, 2) if arguments.quick else (arguments.epochs, 2000, 100)
+    n, test, k, images = (1000, 200, 5, 50) if arguments.quick else (50_000, 10_000, IMPORTANCE, IMAGES)
+    epochs, runs = (2, 1) if arguments.quick else (arguments.epochs, arguments.runs)
     x_train, _, x_test, _ = data.load()
-    x_train, x_test = (x.reshape(len(x), -1) for x in (x_train, x_test))
-    x_train = x_train[:2000] if arguments.quick else x_train
-    init, order, noise, tests = streams(arguments.seed)
-    params = model(1.0).init(init)
-    per_epoch = math.ceil(len(x_train) / BATCH)
-    batches = minibatches(order, x_train, BATCH, epochs, dynamic(order.spawn(1)[0]))
-    curve = []
-    steps = train(loss, params, batches, annealed(noise), adam(LEARNING_RATE))
-    for state in progress(steps, epochs * per_epoch, "Gumbel-softmax"):
-        if state.step % per_epoch == 0:
-            tau = max(COLDEST, math.exp(-RATE * state.step))
-            curve.append((state.step // per_epoch, tau, *bounds(state.params, x_test[:test], tau, tests)[:2]))
-    params = state.params
-
-    tau = curve[-1][1]
-    rows = [(f"epoch {e}, {test} test images", f"{t:.3f}", f"{soft:.2f}", f"{hard:.2f}", "")
-            for e, t, soft, hard in curve if e in (1, 2, 5, 10, 20, epochs)]
-    soft, hard, _ = bounds(params, x_test[:10 * test], tau, tests)
-    rows.append((f"all {len(x_test[:10 * test])} test images", f"{tau:.3f}", f"{soft:.2f}", f"{hard:.2f}", ""))
-    soft, hard, tight = bounds(params, x_test[:test // 2], tau, tests, samples)
-    rows.append((f"{samples} samples, {test // 2} test images", f"{tau:.3f}", f"{soft:.2f}", f"{hard:.2f}",
-                 f"{tight:.2f}"))
-    rows.append(("Jang, Gu & Poole (2017), long training", "", "", "", "101.5"))
-    table(["nats, dynamically binarized MNIST", "tau", "relaxed sum", "-ELBO, hard z", "-log p(x) <="], rows)
-    figures(arguments.out, params, curve, x_test, tests, tau)
+    x_train, x_test = (x[:count] for x, count in zip(data.binarized(x_train, x_test), (n, test)))
+    if not arguments.quick:
+        common.takes(len(arguments.only) * len(LAWS) * runs * (SECONDS["epoch"] * epochs + SECONDS["judge"]))
+    rows, curves, shown = [], {}, None
+    for code, law in itertools.product(arguments.only, LAWS):
+        found = []
+        for seed in range(arguments.seed, arguments.seed + runs):
+            name = f"{code}-{law}-{seed}.npz".replace(" ", "_")
+            curve, last = learn(code, law, x_train, x_test[:2000], epochs, seed, os.path.join(arguments.out, name))
+            found.append(judge(code, law, last, x_train, x_test, k, images, seed))
+            curves.setdefault((code, law), []).append(curve)
+            shown = shown or (last.params if code == "20 x 10 categories" else None)
+        tau, *rest = onp.array(found).T
+        rows.append([f"{code}, {law}", f"{tau[0]:.2f}", *map(mean_and_spread, rest), ""])
+        if law == LAWS[-1]:
+            rows.append([f"{code}, Jang et al.", "", "", "", "", "", f"{PAPER[code]}"])
+    print(f"nats, MNIST binarized once; {epochs} epochs of {len(x_train):,} images; {len(x_test):,} test images, of "
+          f"-log p(x) {len(x_test[:images])}\nwith {k} hard samples; mean ± standard deviation of {runs} seeds")
+    common.table(["", "tau", "minimised", "-ELBO, hard z", "on training images", "-log p(x) <=", "paper"], rows)
+    figures(arguments.out, shown, curves, x_test)
 
 
-def figures(out, params, curve, x_test, rng, tau):
-    epochs, taus, soft, hard = map(onp.array, zip(*curve))
-    figure = Figure(layout="constrained", figsize=(6, 3.6))
-    axes = figure.subplots()
-    axes.plot(epochs, hard, "o-", ms=3, label="−ELBO at hard draws: a bound")
-    axes.plot(epochs, soft, "o-", ms=3, label="relaxed sum: no bound")
-    axes.set(xlabel="epoch", ylabel="nats per image, binary pixels", title="What is minimised, and what it is worth")
-    cooling = axes.twinx()
-    cooling.plot(epochs, taus, ":", color="gray")
-    cooling.set(ylabel="temperature τ (dotted)", ylim=(0, 1.05))
-    axes.legend(loc="upper right")
+def mean_and_spread(values):
+    return f"{values.mean():.1f} ± {values.std():.1f}"
+
+
+def figures(out, params, curves, x_test):
+    figure = Figure(layout="constrained", figsize=(10, 3.8))
+    codes = list(dict.fromkeys(code for code, _ in curves))
+    for axes, code in zip(figure.subplots(1, len(codes), squeeze=False, sharey=True)[0], codes):
+        for law, color in zip(LAWS, ("C0", "C1")):
+            for i, curve in enumerate(curves[code, law]):
+                epochs, first = onp.arange(1, len(curve) + 1), i == 0
+                axes.plot(epochs, curve[:, 1], "-", color=color, label=f"{law}: −ELBO at hard draws" if first else None)
+                axes.plot(epochs, curve[:, 0], ":", color=color, label=f"{law}: what is minimised" if first else None)
+        axes.set(xlabel="epoch", title=code)
+        axes.legend(fontsize=8)
+    figure.get_axes()[0].set(ylabel="nats, 2000 test images binarized once")
     figure.savefig(os.path.join(out, "bounds.png"), dpi=120)
+    if params is None:
+        return
 
     # One test image's code, one variable at a time set to each of its categories.
-    x, u = (x_test[:1] > 127).astype(onp.float32), rng.random((1, CODE), onp.float32)
-    z, _ = categorical_posterior(ENCODER, tau, CATEGORIES, hard=True).apply(params["phi"], x, u)
+    rng = onp.random.default_rng(0)
+    x, u = threshold(x_test[:1]), rng.random((1, CODE), onp.float32)
+    z, _ = categorical_posterior(ENCODER, COLDEST, CATEGORIES, True, prior=PRIOR).apply(params["phi"], x, u)
     words = onp.repeat(z.reshape(1, 1, VARIABLES, CATEGORIES), CATEGORIES, axis=1)
     words = onp.repeat(words, VARIABLES, axis=0)                                # (variable, category, 20, 10)
     words[onp.arange(VARIABLES), :, onp.arange(VARIABLES)] = onp.eye(CATEGORIES)
     own = z.reshape(VARIABLES, CATEGORIES).argmax(axis=-1)
-    drawn = onp.eye(CATEGORIES, dtype=onp.float32)[rng.integers(CATEGORIES, size=(VARIABLES, CATEGORIES, VARIABLES))]
+    u = rng.random((VARIABLES, CATEGORIES, VARIABLES, CATEGORIES), onp.float32)
+    prior = onp.broadcast_to(params["phi"]["prior"].reshape(VARIABLES, CATEGORIES), u.shape)
+    drawn = hard_categorical(gumbel_softmax(prior, u, COLDEST))
     figure = Figure(layout="constrained", figsize=(9, 8.8))
     left, right = figure.subplots(1, 2)
     tiles(left, params, words.astype(onp.float32), "One code; row i: variable i set to each category\n"
           "(framed: the category that was drawn)", own)
     left.set(xlabel="category", ylabel="variable", xticks=14 + 28 * onp.arange(CATEGORIES),
              xticklabels=range(CATEGORIES), yticks=14 + 28 * onp.arange(VARIABLES), yticklabels=range(VARIABLES))
-    tiles(right, params, drawn, "Codes drawn from the prior: every category\nof every variable equally likely")
+    tiles(right, params, drawn, "Codes drawn from the learned prior\n")
     right.set(xticks=[], yticks=[])
     figure.savefig(os.path.join(out, "categories.png"), dpi=120)
 
@@ -139,6 +196,8 @@ def tiles(axes, params, words, title, framed=()):
 
 
 if __name__ == "__main__":
-    parser = options(__doc__, "categorical_vae")
-    parser.add_argument("--epochs", type=positive, default=10, help="passes over the 60,000 training images")
-    run(main, parser)
+    parser = common.options(__doc__, "categorical_vae")
+    parser.add_argument("--epochs", type=common.positive, default=10, help="passes over 50,000 training images")
+    parser.add_argument("--runs", type=common.positive, default=3, help="seeds of each system, from --seed on")
+    parser.add_argument("--only", nargs="+", choices=list(PAPER), default=list(PAPER), help="these codes")
+    common.run(main, parser)

@@ -418,3 +418,12 @@ def test_mutated_bytes_are_read_or_refused_in_one_line_and_bounded_memory(folder
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
     assert peak < 20e6
+
+
+def test_binarized_once_is_the_same_draw_with_the_gray_value_as_probability():
+    gray = np.tile(np.array([0, 51, 255], np.uint8), (20_000, 1)).reshape(-1, 1, 3)
+    (x, y), (again, _) = data.binarized(gray, gray), data.binarized(gray, gray[:7])
+    assert x.shape == (20_000, 3) and x.dtype == bool and np.array_equal(x, again)
+    assert not np.array_equal(x, y) and not np.array_equal(x, data.binarized(gray, seed=1)[0])
+    assert not x[:, 0].any() and x[:, 2].all() and abs(x[:, 1].mean() - 0.2) < 4 * np.sqrt(0.16 / 20_000)
+    assert data.binarized(gray[:7])[0].shape == (7, 3)

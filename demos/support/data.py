@@ -18,6 +18,7 @@ import zlib
 
 import numpy as np
 
+from vae_np import dynamic
 from vae_np.tools.files import DEFLATE, read_npz
 
 MNIST = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "mnist")
@@ -54,6 +55,16 @@ def load(path=None):
     y_train, y_test = (_labels(*found[name], len(x)) if name in found else None
                        for name, x in (("y_train", x_train), ("y_test", x_test)))
     return x_train, y_train, x_test, y_test
+
+
+def binarized(*sets, seed=0):
+    """x ~ Bern(gray value), drawn once: booleans (n, d) of each set of images (n, h, w), the same for the same seed.
+
+    Salakhutdinov & Murray's (2008) way; their own draw, which most papers share, is another one, and not on this disk.
+    """
+    draw = dynamic(np.random.default_rng(seed))
+    return [np.concatenate([draw(part).reshape(len(part), -1) > 0 for part in np.array_split(images, 100) if len(part)])
+            for images in sets]
 
 
 def read_idx(path, md5=None):
