@@ -74,11 +74,11 @@ def sleep(net, params, z, u):
 
 
 def aevb(net, x, rate, epochs, init, order, noise):
-    """Yield the parameters after each minibatch."""
+    """The parameters after each minibatch, one after another."""
     loss = lambda params, x, eps: np.mean(net.vae.apply(params, x, eps))
-    for state in train(loss, net.vae.init(init), minibatches(order, x, BATCH, epochs, pixels=None),
-                       gaussian_noise(noise, net.latents), adam(rate)):
-        yield state.params
+    batches = minibatches(order, x, BATCH, epochs, pixels=None)
+    states = train(loss, net.vae.init(init), batches, gaussian_noise(noise, net.latents), adam(rate))
+    return (state.params for state in states)
 
 
 def wake_sleep(net, x, rate, epochs, init, order, noise):
@@ -86,8 +86,8 @@ def wake_sleep(net, x, rate, epochs, init, order, noise):
     loss = lambda params, x, draws: np.mean(wake(net, params, x, draws[0]) + sleep(net, params, *draws[1:]))
     normal = gaussian_noise(noise, net.latents)
     draws = lambda n: (normal(n), normal(n), noise.random((n, net.pixels), onp.float32))
-    for state in train(loss, net.vae.init(init), minibatches(order, x, BATCH, epochs, pixels=None), draws, adam(rate)):
-        yield state.params
+    batches = minibatches(order, x, BATCH, epochs, pixels=None)
+    return (state.params for state in train(loss, net.vae.init(init), batches, draws, adam(rate)))
 
 
 def mcem(net, x, rate, epochs, init, order, noise):
@@ -148,7 +148,7 @@ def marginal(net, theta, x, step=GRID, radius=RADIUS):
 
 
 METHODS = {"AEVB": (aevb, 3e-3, "tab:red"), "wake-sleep": (wake_sleep, 3e-3, "tab:green"),
-           "MCEM": (mcem, 3e-3, "tab:blue")}                               # Adam's rate, a colour
+           "MCEM": (mcem, 1e-3, "tab:blue")}                               # Adam's rate, a colour
 BOTH, ALL = ("AEVB", "wake-sleep"), tuple(METHODS)
 
 

@@ -111,6 +111,14 @@ def test_a_move_leaves_the_posterior_as_it_is(rng):
         assert share > 0.9999 and 0.05 < np.abs(moved - at).mean() < 0.12  # |p| · 10 · 0.01, E|p| = 0.8
 
 
+def test_the_step_grows_where_more_than_nine_in_ten_are_accepted(rng, monkeypatch):
+    net, sizes, shares = network(3, 5, 4), [], iter([1.0, 1.0, 0.5, 0.5, 0.9, 0.9])
+    monkeypatch.setattr(aevb, "hamiltonian", lambda law, z, size, rng: (sizes.append(size) or z, next(shares)))
+    x = (rng.random((600, 4)) < 0.5).astype(np.float32)
+    assert len(list(aevb.mcem(net, x, 1e-3, 1, *rng.spawn(3)))) == 6
+    assert np.array_equal(np.sign(np.diff(sizes)), [1, 1, -1, -1, 0])
+
+
 def test_energy_is_the_posterior_s_up_to_a_constant(rng):
     net, params, x = small(rng, latents=1)
     z = np.linspace(-2, 2, 7)[:, None]
