@@ -13,7 +13,7 @@ epoch, and goes on from there; --only names systems, so that processes can share
 importance sampling on test images that are binarized once; a latent is active if Var_x{E_q[z|x]} > 10⁻².
 """
 
-from support import common, data
+from support import common, data, saved
 
 import contextlib
 import os
@@ -24,7 +24,6 @@ import numpy as onp
 from matplotlib.figure import Figure
 
 from vae_np import (
-    State,
     adam,
     bernoulli_likelihood,
     dense,
@@ -62,58 +61,58 @@ def begin(rng, images):
 
 
 def learn(name, images, rates, branch, seed, folder):
-    """One system's run, an epoch at each of the rates: what its file holds of it, gone on with and saved every epoch.
+    """One system's run, an epoch at each of the rates, gone on with from what the folder holds: records, parameters.
 
-    branch: after so many epochs the run of VAE-1 is kept aside, and the others go on from there; 0, from the start.
+    branch: for so many epochs it is VAE-1's run, which is trained once; 0, it is its own from the start. records: the
+    rate, the mean loss and the seconds of each epoch.
     """
-    path, trunk = (os.path.join(folder, which, f"{file}{seed}.npz")
-                   for which, file in ((name, "seed"), ("VAE-1", f"branch{branch}_seed")))
+    path, trunk = (os.path.join(folder, which, f"seed{seed}.npz") for which in (name, "branch"))
+    if branch and not os.path.exists(path):
+        common.writable(os.path.dirname(trunk))
+        with common.alone_in(os.path.dirname(trunk)):
+            go_on("VAE-1", images, rates[:branch], branch, seed, trunk)
+        checkpoint.save(path, checkpoint.load(trunk))
+    return go_on(name, images, rates, branch, seed, path)
+
+
+def go_on(name, images, rates, branch, seed, path):
     bound, k = SYSTEMS[name]
     init, order, noise, _ = common.streams(seed)
     pixels, = order.spawn(1)
-    params, optimizer = begin(init, images), adam(epsilon=1e-4)
-    run = {"images": len(images), "branch": branch, "rates": [], "step": 0, "params": params, "losses": [],
-           "optimizer": optimizer.init(params), "streams": [rng.bit_generator.state for rng in (order, pixels, noise)],
-           "seconds": 0.0}
-    if os.path.exists(path) or branch and name != "VAE-1":
-        saved = checkpoint.load(path if os.path.exists(path) else trunk)
-        if not isinstance(saved, dict) or saved.keys() - {"test"} != run.keys():
-            raise ValueError(f"{path}: not a run of this demo; name another folder with --out")
-        done = saved["rates"]
-        if (saved["images"], saved["branch"]) != (len(images), branch) or rates[:len(done)] != done:
-            raise ValueError(f"{path}: {len(done)} epochs of {saved['images']} images with other --stages or --branch; "
-                             "name another folder with --out")
-        run = saved
-        for rng, state in zip((order, pixels, noise), run["streams"]):
-            rng.bit_generator.state = state
     loss = lambda p, x, eps: -np.mean(bound(model.log_weight(p, x, eps)))
-    for epoch in range(len(run["rates"]), len(rates)):
+
+    def check(done):
+        if done != rates[:len(done)]:
+            raise ValueError(f"{path}: its {len(done)} epochs had other rates than --stages asks for; name another "
+                             "folder with --out")
+
+    def epoch(i, state, done):
+        check(done or [])
         clock, losses = time.perf_counter(), []
         batches = minibatches(order, images, BATCH, pixels=dynamic(pixels))
-        states = train(loss, None, batches, gaussian_noise(noise, D, k), adam(rates[epoch], epsilon=1e-4),
-                       resume=State(run["step"], run["params"], None, run["optimizer"]))
-        for state in common.progress(states, -(-len(images) // BATCH), f"{name}, epoch {epoch + 1} of {len(rates)}"):
-            losses.append(state.loss)
-        run = {"images": len(images), "branch": branch, "rates": rates[:epoch + 1], "step": state.step,
-               "params": state.params, "losses": run["losses"] + [float(onp.mean(losses))],
-               "optimizer": state.optimizer, "streams": [rng.bit_generator.state for rng in (order, pixels, noise)],
-               "seconds": run["seconds"] + time.perf_counter() - clock}
-        if name == "VAE-1" and epoch + 1 == branch:
-            checkpoint.save(trunk, run)
-        checkpoint.save(path, run)
-    return run, path
+        states = train(loss, None, batches, gaussian_noise(noise, D, k), adam(rates[i], epsilon=1e-4), resume=state)
+        for last in common.progress(states, -(-len(images) // BATCH), f"{name}, epoch {i + 1} of {len(rates)}"):
+            losses.append(last.loss)
+        return last, [rates[i], float(onp.mean(losses)), time.perf_counter() - clock], rates[:i + 1]
+
+    records, last, done = saved.epochs(path, {"images": len(images), "branch": branch, "seed": seed},
+                                       begin(init, images), adam(), (order, pixels, noise), epoch, len(rates))
+    check(done)
+    return onp.array(records), last.params
 
 
-def judge(run, x, k, seed, path):
-    """`run` with its `test`: −log p(x) of each row of x by k samples, active units and the KL of each latent; saved."""
-    if run.get("test", {}).get("of") != [len(x), k]:
+def judge(params, x, k, epochs, seed, path):
+    """Of each row of x −log p(x) by k samples; active units; the KL of each latent; seconds. Kept in the file."""
+    of = {"epochs": epochs, "digits": len(x), "samples": k}
+    found = checkpoint.load(path) if os.path.exists(path) else {}
+    if found.get("of") != of:
         noise, clock = gaussian_noise(common.streams(seed)[3], D), time.perf_counter()
-        nll = -log_likelihood(model, run["params"], x, noise, k=k, progress=common.progress)
-        mu, log_var = posterior_moments(encoder, run["params"]["phi"], x)
-        run["test"] = {"of": [len(x), k], "nll": nll, "active": int(active_units(mu).sum()),
-                       "kl": kl_by_dimension(mu, log_var), "seconds": time.perf_counter() - clock}
-        checkpoint.save(path, run)
-    return run
+        nll = -log_likelihood(model, params, x, noise, k=k, progress=common.progress)
+        mu, log_var = posterior_moments(encoder, params["phi"], x)
+        found = {"of": of, "nll": nll, "active": int(active_units(mu).sum()), "kl": kl_by_dimension(mu, log_var),
+                 "seconds": time.perf_counter() - clock}
+        checkpoint.save(path, found)
+    return found
 
 
 def main(arguments):
@@ -131,8 +130,10 @@ def main(arguments):
         folder = os.path.join(arguments.out, name)
         common.writable(folder)
         with common.alone_in(folder):
-            run, path = learn(name, images, rates, arguments.branch, arguments.seed, arguments.out)
-            runs[name] = judge(run, held_out, k_test, arguments.seed, path)
+            records, params = learn(name, images, rates, arguments.branch, arguments.seed, arguments.out)
+            test = judge(params, held_out, k_test, len(rates), arguments.seed,
+                         os.path.join(folder, f"test{arguments.seed}.npz"))
+            runs[name] = {"losses": records[:, 1], "seconds": records[:, 2].sum(), "test": test}
     print(f"Binary MNIST, batch {BATCH}, {len(rates)} epochs of {n:,} images (the paper: 3280), "
           f"{f'the first {arguments.branch} as VAE-1, ' if arguments.branch else ''}seed {arguments.seed}; nats."
           f"\n-bound: training, last epoch. NLL: -log p(x) <= by {k_test} samples, {digits} test images. "
@@ -179,7 +180,7 @@ def draw(runs, path):
     same = [runs[f"VAE-{k}"]["test"]["nll"] - runs[f"IWAE-{k}"]["test"]["nll"] for k in (5, 50)]
     gains.errorbar([1, 5, 50], [0] + [gain.mean() for gain in same], color="tab:red", marker="s", capsize=3,
                    yerr=[0] + [2 * gain.std(ddof=1) / onp.sqrt(len(gain)) for gain in same],
-                   label=f"here, after {len(runs['VAE-1']['rates'])} epochs, ± 2 s.e.")
+                   label=f"here, after {len(runs['VAE-1']['losses'])} epochs, ± 2 s.e.")
     gains.plot([1, 5, 50], [0] + [PAPER[f"VAE-{k}"][0] - PAPER[f"IWAE-{k}"][0] for k in (5, 50)], "--", color="black",
                marker="o", fillstyle="none", label="the paper, after 3280 epochs")
     gains.axhline(0, color="0.8", linewidth=1, zorder=0)
