@@ -8,8 +8,8 @@ falls with α: ELBO = L_1 ≤ L_½ ≤ L_0 = log p(x) ≤ L_−½ ≤ CUBO. For 
 over k samples, for α < 1, is too low and rises with k to L_α: what is an upper bound need not be one for few samples.
 Near α = 1, where log w is averaged, q pays most for covering what the posterior does not (mode-seeking); for small and
 for negative α, for not covering what it does (mass-covering). But samples of q hardly see what q leaves out: for
-α < 0 a q that starts narrow stays so. Here the posterior is not Gaussian, q is, and all expectations can be had by
-quadrature. Li & Turner (2016), section 3; Dieng et al. (2017), section 2.
+α < 0 a q that starts narrow stays so, on each of three seeds. Here the posterior is not Gaussian, q is, and all
+expectations can be had by quadrature. Li & Turner (2016), section 3; Dieng et al. (2017), section 2.
 """
 
 from support import common
@@ -42,6 +42,7 @@ COLORS = {1.0: "tab:blue", 0.5: "tab:green", 0.2: "tab:olive", -0.5: "tab:orange
 KS = (5, 50, 500)
 NARROW = (0.9, 2 * onp.log(0.6))     # μ and log σ² of the q that the bounds are compared for, over one mode
 WIDE = (0.5, 2 * onp.log(2))         # fits start from the one and from the other
+SECONDS = 17                         # for each seed, on one core
 free = Block(None, lambda phi, x: (phi[0], phi[1]), "free")
 
 
@@ -113,28 +114,30 @@ def estimates(alpha, k, replicates, rng):
 
 
 def main(arguments):
-    replicates, steps, k = (200, 40, 100) if arguments.quick else (4000, 1200, 1000)
-    _, _, noise, test = common.streams(arguments.seed)
+    replicates, steps, k, runs = (200, 40, 100, 2) if arguments.quick else (4000, 1200, 1000, arguments.runs)
+    common.takes(0 if arguments.quick else SECONDS * runs)
+    noises, test = zip(*(common.streams(seed)[2:] for seed in range(arguments.seed, arguments.seed + runs)))
     q = [onp.full((1, 1), value) for value in NARROW]
     line, plane = grid(1), grid(2)
     log_p = logsumexp(line[1]) + line[2]
-    samples = {(alpha, k): estimates(alpha, k, replicates // (1 + k // 100), test) for alpha in ALPHAS for k in KS}
+    samples = {(alpha, k): estimates(alpha, k, replicates // (1 + k // 100), test[0]) for alpha in ALPHAS for k in KS}
     exact = {alpha: exact_fit(1, alpha, line) for alpha in ALPHAS if alpha}
-    wide, narrow = ({alpha: sampled_fit(1, alpha, start, steps, k, noise) for alpha in ALPHAS if alpha}
-                    for start in (WIDE, NARROW))
+    wide, narrow = ({alpha: [sampled_fit(1, alpha, start, steps, k, noise)[1].item() for noise in noises]
+                     for alpha in ALPHAS if alpha} for start in (WIDE, NARROW))
     ellipses = {alpha: exact_fit(2, alpha, plane) for alpha in ALPHAS if alpha}
 
     print(f"A posterior with two modes and a Gaussian q. log p(x) = {log_p:.4f} nats, by quadrature.\n"
-          f"Bounds, in nats: for the narrow q, N({NARROW[0]:g}, {onp.exp(NARROW[1] / 2):.1f}²); k → ∞: by quadrature. "
-          f"Best: by quadrature.\nFrom: trained by {k} samples a step, from N({WIDE[0]:g}, {onp.exp(WIDE[1] / 2):g}²) "
-          "or from the narrow q. L_0 is log p(x) for every q: none is best.")
+          f"Bounds, in nats: for the narrow q, N({NARROW[0]:g}, {onp.exp(NARROW[1] / 2):.1f}²); k → ∞ and best: by "
+          f"quadrature;\nk: mean ± standard error, {replicates} times k samples ({len(samples[0, 500])} for 500).\n"
+          f"From: trained by {k} samples a step, from N({WIDE[0]:g}, {onp.exp(WIDE[1] / 2):g}²) "
+          f"or from the narrow q, {runs} seeds. L_0 is log p(x) for every q: none is best.")
     rows = []
     for alpha in ALPHAS:
         row = [f"{alpha:g} {NAMES.get(alpha, '')}".strip(), f"{limit(q, alpha, *line):+.4f}"]
         row += [f"{samples[alpha, k].mean():+.3f} ± {samples[alpha, k].std() / len(samples[alpha, k]) ** 0.5:.3f}"
                 for k in KS]
-        row += [f"{fit[alpha][i].item():.3f}" if alpha else ""
-                for fit, i in ((exact, 0), (exact, 1), (wide, 1), (narrow, 1))]
+        ends = [*exact[alpha], wide[alpha], narrow[alpha]] if alpha else [[]] * 4
+        row += [", ".join(f"{value:.3f}" for value in end) for end in ends]
         rows.append(row)
     common.table(["α", "k → ∞", *(f"k = {k}" for k in KS), "best μ", "best σ", "σ from wide", "from narrow"], rows)
     draw(q, line, plane, log_p, samples, exact, ellipses, os.path.join(arguments.out, "divergences.png"))
@@ -171,4 +174,6 @@ def draw(q, line, plane, log_p, samples, exact, ellipses, path):
 
 
 if __name__ == "__main__":
-    common.run(main, common.options(__doc__, "divergences"))
+    parser = common.options(__doc__, "divergences")
+    parser.add_argument("--runs", type=common.positive, default=3, help="seeds of the fits by samples, from --seed on")
+    common.run(main, parser)
