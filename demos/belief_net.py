@@ -161,7 +161,7 @@ def draw(path, theta, side, units, rng, elbos=None):
     _, h = generate(theta, rng.random((40, side ** 2 + len(layer["W"])), onp.float32))
     dreams, fields = expit(h[0] @ layer["W"] + layer["b"]), layer["W"][:units]
     most = abs(fields).max()
-    figure = Figure(layout="constrained", figsize=(9, 2.9) if elbos is None else (13, 2.9))
+    figure = Figure(layout="constrained", figsize=(9, 2.9) if elbos is None else (13, 3.3))
     left, middle, *right = figure.subplots(1, 2 if elbos is None else 3)
     panels = ((dreams, "Dreams: pixel probabilities, binary model", "probability", ("gray_r", 0, 1)),
               (fields, f"Weights of {units} units: what each adds where on", "logit", ("RdBu_r", -most, most)))
@@ -173,8 +173,9 @@ def draw(path, theta, side, units, rng, elbos=None):
         for values, name in zip(elbos.T, names):
             axes.plot(epochs, values, "." if len(epochs) < 3 else "-", label=name)
         axes.axhline(-113.62, color="black", ls="--", lw=1, label="RELAX paper, best validation")
-        axes.set(xlabel="epoch of 50,000 images", ylabel="ELBO (nats)", ylim=(min(-130, elbos[-1].min() - 3), -108),
-                 title="MNIST binarized once, 200 binary units")
+        axes.set(xlabel="epoch of 50,000 images", ylabel="ELBO (nats)", ylim=(min(-130, elbos[-1].min() - 3), -108))
+        axes.set_title("MNIST binarized once, 200 binary units", fontsize=10)
+        axes.xaxis.get_major_locator().set_params(integer=True)
         axes.legend(fontsize=8)
     figure.savefig(path, dpi=120)
 

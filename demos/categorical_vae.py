@@ -155,7 +155,8 @@ def figures(out, params, curves, x_test):
                 epochs, first = onp.arange(1, len(curve) + 1), i == 0
                 axes.plot(epochs, curve[:, 1], "-", color=color, label=f"{law}: −ELBO at hard draws" if first else None)
                 axes.plot(epochs, curve[:, 0], ":", color=color, label=f"{law}: what is minimised" if first else None)
-        axes.set(xlabel="epoch", title=code)
+        axes.set(xlabel="epoch of 50,000 images", title=code)
+        axes.xaxis.get_major_locator().set_params(integer=True)
         axes.legend(fontsize=8)
     figure.get_axes()[0].set(ylabel="nats, 2000 test images binarized once")
     figure.savefig(os.path.join(out, "bounds.png"), dpi=120)
@@ -175,8 +176,8 @@ def figures(out, params, curves, x_test):
     drawn = hard_categorical(gumbel_softmax(prior, u, COLDEST))
     figure = Figure(layout="constrained", figsize=(9, 8.8))
     left, right = figure.subplots(1, 2)
-    tiles(left, params, words.astype(onp.float32), "One code; row i: variable i set to each category\n"
-          "(framed: the category that was drawn)", own)
+    tiles(left, params, words.astype(onp.float32), "Discrete KL. One code; row i: variable i set to each\n"
+          "category (framed: the category that was drawn)", own)
     left.set(xlabel="category", ylabel="variable", xticks=14 + 28 * onp.arange(CATEGORIES),
              xticklabels=range(CATEGORIES), yticks=14 + 28 * onp.arange(VARIABLES), yticklabels=range(VARIABLES))
     tiles(right, params, drawn, "Codes drawn from the learned prior\n")

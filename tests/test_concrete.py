@@ -22,6 +22,7 @@ from vae_np.extensions.concrete import (
 from vae_np.extensions.relaxed import (
     bernoulli_kl,
     bernoulli_posterior,
+    categorical_kl,
     categorical_posterior,
     gumbel_logits,
     logistic_logits,
@@ -181,6 +182,21 @@ def test_the_soft_models_log_p_tends_to_the_discrete_ones_and_the_divergence_doe
     likelihood = scipy.special.expit(3 * scipy.special.expit(logistic_logits(onp.full(u.shape, c), u, tau)) - 1)
     hard = scipy.special.expit(c) * scipy.special.expit(2) + scipy.special.expit(-c) * scipy.special.expit(-1)
     assert abs(math.log(likelihood.mean()) - math.log(hard)) < 0.12 * tau            # of order τ
+
+
+@pytest.mark.parametrize("K", [2, 3])
+def test_beside_the_prior_the_soft_divergence_is_the_discrete_one_times_k_squared_over_k_plus_one(K):
+    """The price of a soft letter, of K − 1 real numbers instead of one of K: to second order, by quadrature."""
+    d = 1e-2 * onp.array([1.0, -0.3, -0.7])[:K]
+    s, area = plane(60, 1201)
+    if K == 2:
+        s, area = s[s[:, 0, 1] == 0][:, :, [0, 2]], onp.sqrt(area)
+    c, soft, discrete = 0 * d, 0, 0
+    for l in (d, -d):                                              # both signs: the third order falls out
+        log_q, log_p = (concrete_log_density(s, a[None], 1.0) for a in (l, c))
+        soft += onp.exp(log_q) @ (log_q - log_p) * area
+        discrete += categorical_kl(l[None])
+    assert soft / discrete == pytest.approx(K ** 2 / (K + 1), rel=1e-3)
 
 
 @pytest.mark.parametrize("samples", [(), (3,)], ids=["one sample", "k = 3"])

@@ -4,6 +4,8 @@ Where the decoder sees soft z in training and the prior is relaxed as well, p_λ
 dz is a model of its own, and log p(x|z) + log p_λ(z) − log q_τ(z|x) its log-weight: an ELBO, bounds
 of k samples, importance sampling, all as with a Gaussian. It is another model than the discrete
 one, which it becomes as τ, λ → 0; with the same parameters, judge that by `relaxed` at `hard=True`.
+The bound is honest, and dear: at τ = λ its KL does not depend on τ, is never below the discrete
+one, and beside a uniform prior begins as K²/(K + 1) times it: 4/3 for coins, 9 for ten categories.
 
 Densities are those of s, the logits of z: z = σ(s), or softmax(s) whose s counts up to a constant.
 z itself reaches 0 and 1 in floating point, where its density is infinite; s does not. Going from s
