@@ -208,7 +208,7 @@ def main(arguments):
     if arguments.quick:
         steps, few, all_, latents, seeds, judged, grid = 10, 200, 1000, (2, 20), 1, 20, 0.4
     else:
-        common.takes((60 + 60 * arguments.epochs) * seeds)                 # a minute for the grid
+        common.takes((60 + 75 * arguments.epochs) * seeds)                 # a minute for the grid
     sets = (images[:all_], [x[:judged] for x in (images, held_out)], grid)
     seeds = range(arguments.seed, arguments.seed + seeds)
     go = lambda method, d, hidden, n: [learn(method, d, hidden, n, seed, sets, steps, arguments) for seed in seeds]
