@@ -7,7 +7,7 @@ N(0, I), so the encoder is a Gaussian over ξ and the KL is closed, whatever the
     non-linear Gaussian belief net    T_l(h) = tanh(h) W_l + b_l at every level (Frey & Hinton, 1999)
     two-level DLGM                    T_1, T_0 networks, x Bernoulli (Rezende, Mohamed & Wierstra, 2014, eqs. 1–4)
 Bernoulli rows: binary pixels, drawn anew each time. Gaussian rows: gray pixels in [0, 1], one learned σ. A probability
-and a density cannot be compared: compare within the two pairs.
+and a density cannot be compared: compare within the two pairs, whose members differ by far more than three seeds do.
 """
 
 from support import common, data
@@ -41,6 +41,7 @@ from vae_np import (
 from vae_np.extensions.dlgm import dlgm
 
 EPOCHS, BATCH, HIDDEN, SHOWN = 3, 100, 200, 12
+SECONDS = 20                # an epoch of all four, on one core
 
 
 def network(n_in, n_out):
@@ -63,7 +64,7 @@ MODELS = {   # name: the likelihood, the sizes of the levels from the top, the d
 
 
 def fit(name, x_train, x_test, epochs, seed):
-    """The trained parameters, and the test set's mean NLL and KL of each level."""
+    """The test set's mean NELBO, NLL and KL of each level, the learned σ if there is one, and means of p(x|z)."""
     likelihood, sizes, decoder = MODELS[name]
     latent, ends = sum(sizes), onp.cumsum(sizes)
     encoder = sequential(dense(784, HIDDEN), tanh, heads(dense(HIDDEN, latent), dense(HIDDEN, latent)))
@@ -86,35 +87,46 @@ def fit(name, x_train, x_test, epochs, seed):
     output = decoder.apply(state.params["theta"], rng_test.standard_normal((SHOWN, latent), onp.float32))
     bernoulli = likelihood is bernoulli_likelihood
     means = 0.5 + 0.5 * onp.tanh(0.5 * output) if bernoulli else output[0]
-    sigma = "" if bernoulli else f"{onp.exp(0.5 * output[1][0, 0]):.3f}"
-    row = [name, "binary" if bernoulli else "gray", " + ".join(map(str, sizes)), f"{nelbo:.2f}",
-           f"{nelbo - sum(kls):.2f}", " + ".join(f"{kl:.2f}" for kl in kls), sigma]
-    return row, means
+    return [nelbo, nelbo - sum(kls), *kls], [] if bernoulli else [onp.exp(0.5 * output[1][0, 0])], means
 
 
 def main(arguments):
     x_train, _, x_test, _ = data.load(arguments.data)
     x_train, x_test = x_train.reshape(len(x_train), -1), x_test.reshape(len(x_test), -1)
-    epochs = 1 if arguments.quick else arguments.epochs
+    epochs, runs = (1, 2) if arguments.quick else (arguments.epochs, arguments.runs)
     if arguments.quick:
         x_train, x_test = x_train[:3000], x_test[:500]
+    common.takes(SECONDS * runs * epochs * len(x_train) / 60_000)
     figure = Figure(layout="constrained", figsize=(SHOWN * 0.75, len(MODELS)))
     rows = []
     for name, axis in zip(MODELS, figure.subplots(len(MODELS), 1)):
-        row, means = fit(name, x_train, x_test, epochs, arguments.seed)
-        rows.append(row)
+        seeds = range(arguments.seed, arguments.seed + runs)
+        terms, sigmas, means = zip(*(fit(name, x_train, x_test, epochs, seed) for seed in seeds))
+        nelbo, nll, *kls = (spread(values, 2) for values in zip(*terms))
+        pixels = "gray" if sigmas[0] else "binary"
+        rows.append([name, pixels, " + ".join(map(str, MODELS[name][1])), nelbo, nll, ", ".join(kls),
+                     *(spread(values, 3) for values in zip(*sigmas))])
+        means = means[0]
         side = int(onp.sqrt(means.shape[1]))
         axis.imshow(onp.hstack(list(means.reshape(SHOWN, side, side))), cmap="gray_r", vmin=0, vmax=1)
-        axis.set_title(f"{name}: means of p(x|z), z ~ N(0, I), {row[1]} pixels", fontsize=9)
+        axis.set_title(f"{name}: means of p(x|z), z ~ N(0, I), {pixels} pixels, seed {seeds[0]}", fontsize=9)
         axis.axis("off")
     figure.savefig(os.path.join(arguments.out, "deep_latent_gaussian.png"), dpi=120)
     print(f"MNIST test set after {epochs} epochs of {len(x_train)} images; nats for each image (gray: of a density), "
-          "levels from the top down")
-    common.table(["model", "pixels", "latents", "NELBO", "of it NLL", "KL by level", "sigma"], rows)
+          f"levels from the top down.\n±: the standard deviation over {runs} seeds")
+    common.table(["model", "pixels", "latents", "NELBO", "of it NLL", "KL by level", "sigma"],
+                 [(row + [""])[:7] for row in rows])
+
+
+def spread(values, digits):
+    """Mean ± standard deviation over the seeds, as text; of one seed, its value."""
+    mean = f"{onp.mean(values):.{digits}f}"
+    return mean if len(values) == 1 else f"{mean} ± {onp.std(values, ddof=1):.{digits}f}"
 
 
 parser = common.options(__doc__, "deep_latent_gaussian")
 parser.add_argument("--epochs", type=common.positive, default=EPOCHS, help="of training, for each model")
+parser.add_argument("--runs", type=common.positive, default=3, help="seeds for each model, from --seed on")
 parser.add_argument("--data", default=None, help="a folder of IDX files or an .npz, in place of MNIST")
 
 if __name__ == "__main__":
