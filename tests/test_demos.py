@@ -19,7 +19,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 DEMOS = os.path.join(ROOT, "demos")
 ALL = sorted(os.path.basename(path) for path in glob.glob(os.path.join(DEMOS, "*.py")))
 QUICK = sorted(os.path.basename(path) for path in glob.glob(os.path.join(DEMOS, "*.py"))
-               if "common.options(" in open(path, encoding="utf-8").read())
+               if "options(__doc__" in open(path, encoding="utf-8").read())
 
 
 def environment(*packages, **variables):
