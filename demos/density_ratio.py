@@ -2,14 +2,15 @@
 
 Let T(z) be the logit of a classifier that tells samples of q from samples of p. Its loss,
 E_q[−log σ(T)] + E_p[−log{1 − σ(T)}], is least at T* = log q − log p, and then KL[q ‖ p] = E_q[T*]: no density needed.
-Three questions, on laws whose KL is known. Is the estimate right? What happens where q and p hardly overlap? And what
-does adaptive contrast change, which leaves to the classifier only log q − log r, r the Gaussian of q's moments?
+Three questions, on laws whose KL is known, by three seeds each. Is the estimate right? What happens where q and p
+hardly overlap? And what does adaptive contrast change, which leaves to the classifier only log q − log r, r the
+Gaussian of q's moments?
 A KL stays as it is where both laws are shifted and scaled alike, so p is N(0, I) throughout: of the first pair, with
 standard deviations 1 and 2.5, q becomes N([1.6, 0.8], 0.4²). The last row has a q for each x and one critic T(x, z).
 Sugiyama, Suzuki & Kanamori (2012), chapter 4; Mescheder, Nowozin & Geiger (2017), sections 3 and 4.
 """
 
-from support.common import options, progress, run, streams, table
+from support.common import options, positive, progress, run, streams, table, takes
 
 import os
 
@@ -23,6 +24,7 @@ from vae_np.extensions.pairs import critic
 
 WIDTH, BATCH, STEPS, RATES = 64, 256, 4_000, (2e-3, 2e-4)   # the second rate for the last quarter
 EVERY, WATCHED, BANK = 50, 5_000, 4_000   # the curve is drawn every 50 steps; r has the moments of 4,000 samples
+SECONDS = 100                             # for each seed, on one core
 
 
 def gaussian(mu, sigma):
@@ -90,7 +92,9 @@ def estimate(case, contrasted, steps, seed):
 
 
 def main(arguments):
-    steps, judged, rows = *((EVERY, 10_000) if arguments.quick else (STEPS, 100_000)), []
+    steps, judged, runs = (EVERY, 10_000, 1) if arguments.quick else (STEPS, 100_000, arguments.runs)
+    takes(0 if arguments.quick else SECONDS * runs)
+    rows, drawn = [], None
     figure = Figure(layout="constrained", figsize=(11, 6.4))
     panels = figure.subplots(2, 3).ravel()
     for case, panel in zip(CASES, panels):
@@ -100,22 +104,31 @@ def main(arguments):
         exact, truth = onp.mean(kl(x)), log_ratio(x, sample(x, eps))
         row = [name, f"{exact:.4f}", f"{truth.mean():.4f} ± {truth.std() / judged ** 0.5:.4f}"]
         for contrasted, color in ((False, "C0"), (True, "C1"))[:1 if features else 2]:
-            curve, learned = estimate(case, contrasted, steps, arguments.seed)
-            values = learned(x, eps)[1]
-            row += [f"{values.mean():.3f}", f"{onp.sqrt(onp.mean((values - truth) ** 2)):.3f}"]
-            panel.plot(*curve.T, color=color, label="critic, adaptive contrast" if contrasted else "critic")
+            means, errors = [], []
+            for seed in range(arguments.seed, arguments.seed + runs):
+                curve, learned = estimate(case, contrasted, steps, seed)
+                values = learned(x, eps)[1]
+                means.append(f"{values.mean():.3f}")
+                errors.append(f"{onp.sqrt(onp.mean((values - truth) ** 2)):.3f}")
+                first = seed == arguments.seed
+                drawn = learned if first else drawn
+                panel.plot(*curve.T, color=color, linewidth=1,
+                           label=None if not first else "critic, adaptive contrast" if contrasted else "critic")
+            row += [", ".join(means), ", ".join(errors)]
         rows.append((row + ["-", "-"])[:7])
         panel.axhline(exact, color="black", linestyle="--", linewidth=1, label="exact")
         panel.set(title=name, xlabel="steps of the critic", ylabel="KL[q ‖ p] (nats)", ylim=(0, 1.25 * exact))
         panel.title.set_fontsize(10)
         panel.legend(loc="lower right", fontsize=8)
-    print("KL[q ‖ p] in nats; error: root mean square over q of (learned − true) log-ratio")
+    figure.suptitle(f"A line for each of {runs} seeds", fontsize=10)
+    print("KL[q ‖ p] in nats; error: root mean square over q of (learned − true) log-ratio; critics of "
+          f"{steps} steps, seeds {', '.join(str(arguments.seed + i) for i in range(runs))}")
     table(("q ‖ p", "exact", "Monte Carlo", "critic", "error", "contrast", "error"), rows)
     figure.savefig(os.path.join(arguments.out, "kl_while_training.png"), dpi=120)
-    draw_conditional(learned, arguments.out)
+    draw_conditional(drawn, arguments.out, arguments.seed)
 
 
-def draw_conditional(learned, out):
+def draw_conditional(learned, out, seed):
     """The amortized critic: KL[q(z|x) ‖ p] for every single x, of which training saw only the mixture."""
     xs = onp.linspace(-1, 1, 81)[:, None]
     eps = onp.random.default_rng(0).standard_normal((2_000, len(xs), 1))
@@ -123,10 +136,12 @@ def draw_conditional(learned, out):
     panel = figure.subplots()
     panel.plot(xs, gaussian_kl(*conditional(xs)), "k--", linewidth=1, label="exact")
     panel.plot(xs, learned(xs, eps)[1].mean(axis=0), "C0", label="critic T(x, z), mean over q(z|x)")
-    panel.set(xlabel="x", ylabel="KL[q(z|x) ‖ p(z)] (nats)", title="One critic for every x")
+    panel.set(xlabel="x", ylabel="KL[q(z|x) ‖ p(z)] (nats)", title=f"One critic for every x, seed {seed}")
     panel.legend()
     figure.savefig(os.path.join(out, "kl_by_x.png"), dpi=120)
 
 
 if __name__ == "__main__":
-    run(main, options(__doc__, "density_ratio"))
+    parser = options(__doc__, "density_ratio")
+    parser.add_argument("--runs", type=positive, default=3, help="seeds for each critic, from --seed on")
+    run(main, parser)
