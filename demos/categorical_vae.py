@@ -137,13 +137,13 @@ def main(arguments):
         if law == LAWS[-1]:
             rows.append([f"{code}, Jang et al.", "", "", "", "", "", f"{PAPER[code]}"])
     print(f"nats, MNIST binarized once; {epochs} epochs of {len(x_train):,} images; {len(x_test):,} test images, of "
-          f"-log p(x) {len(x_test[:images])}\nwith {k} hard samples; mean ± standard deviation of {runs} seeds")
+          f"-log p(x) {len(x_test[:images])}\nwith {k} hard samples; mean ± standard deviation over the seeds, {runs}")
     common.table(["", "tau", "minimised", "-ELBO, hard z", "on training images", "-log p(x) <=", "paper"], rows)
     figures(arguments.out, shown, curves, x_test)
 
 
 def mean_and_spread(values):
-    return f"{values.mean():.1f} ± {values.std():.1f}"
+    return f"{values.mean():.1f}" + (f" ± {values.std(ddof=1):.1f}" if len(values) > 1 else "")
 
 
 def figures(out, params, curves, x_test):
