@@ -23,6 +23,7 @@ LENGTHS = (2, 8, 32)
 STEPS, BATCH = 2000, 200
 STAGES = ((0.5, 1e-2), (0.3, 3e-3), (0.2, 5e-4))   # share of the steps, Adam's learning rate
 SAMPLES = 200_000                                 # for the divergence; the figure takes five times as many
+SECONDS = 200                                     # of one core
 EDGE = 4.0
 
 
@@ -99,6 +100,7 @@ def fit(name, flows, steps, rng_init, rng_noise):
 def main(arguments):
     rng_init, _, rng_noise, rng_test = common.streams(arguments.seed)
     steps, samples = (4, 2000) if arguments.quick else (arguments.steps, SAMPLES)
+    common.takes(SECONDS * steps / STEPS)
     n = 200 if arguments.quick else 1600
     figure = Figure(layout="constrained", figsize=(8.4, 8.6))
     axes = figure.subplots(len(ENERGIES), 1 + len(LENGTHS), sharex=True, sharey=True)
