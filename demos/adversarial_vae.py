@@ -8,12 +8,13 @@ divide the plane so, without overlap or holes. Then MNIST with the same three po
 
 The critic's KL is an estimate and no bound. With two latents we need not trust it: −log p(x) is an integral over a
 fine grid of z, and the entropy of q comes from the distances between its samples (Kozachenko & Leonenko, 1987). Their
-difference, KL[q(z|x) ‖ p(z|x)], is what the family of posteriors costs.
+difference, KL[q(z|x) ‖ p(z|x)], is what the family of posteriors costs. Each model is trained from three seeds.
 """
 
-from support.common import options, positive, progress, run, streams, table
+from support.common import options, positive, progress, run, streams, table, takes
 from support.data import load
 
+import itertools
 import os
 
 import autograd.numpy as np
@@ -45,6 +46,7 @@ LATENTS, NOISE = 2, 8
 DRAWS, JUDGED = 64, 300                   # samples that give r its moments: in a step, and in the judgement
 TOY_STEPS, TOY_BATCH, CRITIC_STEPS, RATE, CRITIC_RATE = 3_000, 64, 2, 1e-3, 2e-3
 GRID = onp.linspace(-6, 6, 201)           # spacing 0.06
+SECONDS = 175                             # for each seed, on one core
 POSTERIORS = ("Gaussian", "critic", "critic, contrast")
 COLORS = ("C0", "C1", "C2", "C3")
 
@@ -113,10 +115,10 @@ def judge(posterior, decoder, params, x, noise, m):
     return *onp.concatenate(terms, axis=1), onp.concatenate(zs, axis=1)
 
 
-def experiment(name, train_set, test_set, sizes, schedule, pixels, judges, seed):
-    """Train the three models. Returns the table's rows, and what `draw` draws: samples of q and the exact p(z|x)."""
+def experiment(name, train_set, test_set, sizes, schedule, pixels, judges, seeds):
+    """Train the three models. Returns the table's rows, and of the first seed samples of q and the exact p(z|x)."""
     (batch, epochs), (samples, grid), rows, drawn = schedule, judges, [], []
-    for kind in POSTERIORS:
+    for kind, seed in itertools.product(POSTERIORS, seeds):
         _, data, _, test = streams(seed)
         *blocks, decoder = networks(train_set.shape[1], *sizes)
         batches = minibatches(data, train_set, batch, epochs, pixels(data))
@@ -125,33 +127,36 @@ def experiment(name, train_set, test_set, sizes, schedule, pixels, judges, seed)
         recon, kl, near, z = judge(posterior, decoder, params, test_set, gaussian_noise(test, d), samples)
         log_p, log_posterior = exact(decoder, params["theta"], test_set, grid)
         columns = (-log_p, recon + near, recon + kl, recon + near + log_p, near, kl)
-        rows.append([name, kind] + [f"{onp.mean(column):.3f}" for column in columns])
-        drawn.append((z[:, :len(COLORS)], log_posterior[:len(COLORS)]))
+        rows.append([name, kind, seed] + [f"{onp.mean(column):.3f}" for column in columns])
+        if seed == seeds[0]:
+            drawn.append((z[:, :len(COLORS)], log_posterior[:len(COLORS)]))
     return rows, drawn
 
 
 def main(arguments):
     quick, out = arguments.quick, arguments.out
+    seeds = range(arguments.seed, arguments.seed + (1 if quick else arguments.runs))
+    takes(0 if quick else SECONDS * len(seeds))
     grid = GRID[::8] if quick else GRID
     toy = onp.eye(4, dtype=onp.float32)
     rows, drawn = experiment("four points", onp.tile(toy, (TOY_BATCH // 4, 1)), toy, (64, 64),
                              (TOY_BATCH, 20 if quick else TOY_STEPS), lambda rng: gray,
-                             (200 if quick else 20_000, grid), arguments.seed)
-    draw(drawn, grid, "image {}", 4, os.path.join(out, "four_points.png"))
+                             (200 if quick else 20_000, grid), seeds)
+    draw(drawn, grid, "image {}", 4, f"Four points, seed {seeds[0]}", os.path.join(out, "four_points.png"))
 
     x_train, _, x_test, _ = load(arguments.data)
     x_train, x_test = (x.reshape(len(x), -1)[:300 if quick else None] for x in (x_train, x_test))
     judged = dynamic(onp.random.default_rng(arguments.seed))(x_test[:20 if quick else 500])     # binarized once
     more, drawn = experiment("MNIST, binary", x_train, judged, (200, 64), (100, 1 if quick else arguments.epochs),
-                             dynamic, (50 if quick else 500, grid), arguments.seed)
-    draw(drawn, grid, "test image {}", 6, os.path.join(out, "mnist_posteriors.png"))
+                             dynamic, (50 if quick else 500, grid), seeds)
+    draw(drawn, grid, "test image {}", 6, f"MNIST, binary, seed {seeds[0]}", os.path.join(out, "mnist_posteriors.png"))
     print("Nats for each datum. KL by neighbouring samples, beside it as training took it from the closed form or the "
           f"critic.\nFour points: no model has -log p(x) below log 4 = 1.386. MNIST: {len(judged)} test images.")
-    table(("data", "posterior", "-log p(x)", "-ELBO", "as trained", "KL[q‖p(z|x)]", "KL[q‖p(z)]", "as trained"),
-          rows + more)
+    table(("data", "posterior", "seed", "-log p(x)", "-ELBO", "as trained", "KL[q‖p(z|x)]", "KL[q‖p(z)]",
+           "as trained"), rows + more)
 
 
-def draw(drawn, grid, label, limit, path):
+def draw(drawn, grid, label, limit, title, path):
     """Above, samples of q(z|x); below, the model's own exact posterior p(z|x): a column a model, a colour an x."""
     figure = Figure(layout="constrained", figsize=(10, 7))
     panels = figure.subplots(2, 3, sharex=True, sharey=True)
@@ -167,6 +172,7 @@ def draw(drawn, grid, label, limit, path):
         outside = onp.mean(onp.abs(z).max(axis=-1) > limit)
         if outside > 0.1:
             above.text(0, -0.9 * limit, f"{outside:.0%} of the samples\nlie outside this frame", ha="center")
+    figure.suptitle(title)
     figure.legend(*panels[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=len(COLORS))
     figure.savefig(path, dpi=120)
 
@@ -175,4 +181,5 @@ if __name__ == "__main__":
     parser = options(__doc__, "adversarial_vae")
     parser.add_argument("--data", default=None, help="images other than MNIST: .npz, or a folder of IDX files")
     parser.add_argument("--epochs", type=positive, default=2, help="on MNIST")
+    parser.add_argument("--runs", type=positive, default=3, help="seeds for each model, from --seed on")
     run(main, parser)
