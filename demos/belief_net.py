@@ -84,8 +84,7 @@ def on_mnist(x, held_out, epochs, seed, path):
     the second on held_out after it."""
     init, order, noise, _ = common.streams(seed)
     params = NET.init(init)
-    mean = onp.clip(x.mean(axis=0), 0.001, 0.999)
-    params["theta"]["layers"][0]["b"] = onp.log(mean / (1 - mean)).astype(onp.float32)
+    params["theta"]["layers"][0]["b"] = data.logits_of_means(x.mean(axis=0))
 
     def epoch(i, state, best):
         rate, losses = RATE / (1 + i / 20), []                        # none that depends on how many are to come

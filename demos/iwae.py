@@ -55,8 +55,7 @@ model = vae(gaussian_posterior(encoder), bernoulli_likelihood(decoder))
 def begin(rng, images):
     """The model's parameters, with the output biases at the logits of the pixels' means, clipped to [.001, .999]."""
     params = model.init(rng)
-    mean = onp.clip(images.mean(axis=0) / 255, 0.001, 0.999)
-    params["theta"][-1]["b"] = onp.log(mean / (1 - mean)).astype(onp.float32)
+    params["theta"][-1]["b"] = data.logits_of_means(images.mean(axis=0) / 255)
     return params
 
 
@@ -121,6 +120,7 @@ def main(arguments):
     x_train, _, x_test, _ = data.load()
     images = x_train[:n].reshape(n, -1)
     held_out = dynamic(common.streams(arguments.seed)[3])(x_test.reshape(len(x_test), -1))[:digits]
+    digits = len(held_out)
     names = [name for name in SYSTEMS if name in arguments.only]
     if not arguments.quick:
         epochs = {name: len(rates) - arguments.branch * (name != "VAE-1") for name in names}

@@ -22,26 +22,24 @@ import numpy as onp
 from belief_net import SIDE, bars, show
 from matplotlib.figure import Figure
 
-from vae_np import adam, bernoulli_nll, dense, sigmoid, train, value_and_grad
-from vae_np.extensions.concrete import binary_concrete_log_density
+from vae_np import adam, bernoulli_likelihood, constant, dense, train, vae, value_and_grad
+from vae_np.extensions.concrete import binary_concrete_posterior
 from vae_np.extensions.helmholtz import wake_sleep
-from vae_np.extensions.relaxed import logistic_logits
 from vae_np.extensions.sbn import exact, generate, sbn, score_function
 from vae_np.nests import leaves
 
 VISIBLE, HIDDEN, SAMPLES, BATCH = SIDE ** 2, 2 * SIDE, 4, 50
 STAGES = ((0.8, 0.03), (0.2, 0.003))                    # share of the steps, Adam's learning rate
 TAU, PRIOR_TAU = 2 / 3, 1 / 2                           # Maddison et al. (2017), section 5: of q, and of the prior
-NET, TOP, BELOW = sbn(VISIBLE, HIDDEN), dense(VISIBLE, HIDDEN), dense(HIDDEN, VISIBLE)
+NET = sbn(VISIBLE, HIDDEN)
+SOFT = vae(binary_concrete_posterior(dense(VISIBLE, HIDDEN), TAU, PRIOR_TAU, prior=constant(HIDDEN)),
+           bernoulli_likelihood(dense(HIDDEN, VISIBLE)))
 
 
 def concrete(params, x, u):
     """−log w of the relaxed net: the same layers, h and its prior replaced by binary Concrete variables."""
     (up,), (down,), prior = params["phi"], params["theta"]["layers"], params["theta"]["prior"]
-    logits = TOP.apply(up, x)
-    s = logistic_logits(logits, u, TAU)
-    ratio = binary_concrete_log_density(s, logits, TAU) - binary_concrete_log_density(s, prior, PRIOR_TAU)
-    return ratio + bernoulli_nll(x, BELOW.apply(down, sigmoid(s)))
+    return SOFT.apply({"phi": {"encoder": up, "prior": prior}, "theta": down}, x, u)
 
 
 def one(rng):
@@ -91,6 +89,8 @@ def gradient_error(loss, noise, params, draws, rng):
 
 def main(arguments):
     steps, every, seeds, draws = (20, 4, 2, 3) if arguments.quick else (5000, 200, arguments.runs, 200)
+    if seeds < 2:
+        raise ValueError(f"--runs {seeds}: expected at least 2, for a standard error")
     if not arguments.quick:
         takes(70 * seeds)
     x, p = bars()

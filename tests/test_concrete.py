@@ -8,7 +8,6 @@ import numpy as onp
 import pytest
 import scipy.special
 import scipy.stats
-import wake_sleep
 from checkers import assert_gradient, assert_mean
 
 from vae_np import bernoulli_likelihood, constant, dense, sequential, tanh, vae, value_and_grad
@@ -239,16 +238,3 @@ def test_names_and_bad_input(rng):
                 lambda t: binary_concrete_log_density(onp.zeros(2), onp.zeros(2), t)):
             with pytest.raises(ValueError, match="temperature .*: expected a positive number"):
                 call(tau)
-
-
-def test_the_wake_sleep_demos_relaxed_net_is_this_rooms_model(rng):
-    params = wake_sleep.NET.init(rng)
-    params["theta"]["prior"] = rng.standard_normal(wake_sleep.HIDDEN).astype(onp.float32)
-    encoder, prior = dense(wake_sleep.VISIBLE, wake_sleep.HIDDEN), constant(wake_sleep.HIDDEN)
-    decoder = dense(wake_sleep.HIDDEN, wake_sleep.VISIBLE)
-    model = vae(binary_concrete_posterior(encoder, wake_sleep.TAU, wake_sleep.PRIOR_TAU, prior=prior),
-                bernoulli_likelihood(decoder))
-    x, u = rng.integers(0, 2, (5, wake_sleep.VISIBLE)).astype(onp.float32), wake_sleep.one(rng)(5)
-    same = {"phi": {"encoder": params["phi"][0], "prior": params["theta"]["prior"]},
-            "theta": params["theta"]["layers"][0]}
-    onp.testing.assert_allclose(wake_sleep.concrete(params, x, u), -model.log_weight(same, x, u), rtol=1e-5)

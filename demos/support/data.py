@@ -57,6 +57,12 @@ def load(path=None):
     return x_train, y_train, x_test, y_test
 
 
+def logits_of_means(mean):
+    """log m/(1 − m) of the pixels' means m, clipped to [.001, .999]: where Burda et al.'s code starts output biases."""
+    mean = np.clip(mean, 0.001, 0.999)
+    return np.log(mean / (1 - mean)).astype(np.float32)
+
+
 def binarized(*sets, seed=0):
     """x ~ Bern(gray value), drawn once: booleans (n, d) of each set of images (n, h, w), the same for the same seed.
 
