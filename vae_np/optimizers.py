@@ -31,6 +31,15 @@ def each_array(rule, *nests):
     return [rebuild(nests[0], column) for column in columns]
 
 
+def normal(a):
+    """a, with 0 for its denormal numbers, in float32 those below 10⁻³⁸.
+
+    A mean that no gradient feeds any more, as behind a dead relu, decays to these and stays; they
+    alter no step, but arithmetic with them takes many times as long.
+    """
+    return a * (np.abs(a) >= np.finfo(a.dtype).tiny)
+
+
 def rmsprop(learning_rate=1e-3, rho=0.9, epsilon=1e-7):
     """v ← ρ v + (1 − ρ) g²,   θ ← θ − η g / (√v + ε),   elementwise, from v = 0.
 
@@ -40,7 +49,7 @@ def rmsprop(learning_rate=1e-3, rho=0.9, epsilon=1e-7):
     eta, rho, eps = checks.rates("rmsprop", learning_rate, epsilon, rho=rho)
 
     def rule(theta, g, v):
-        v = rho * v + (1 - rho) * g**2
+        v = normal(rho * v + (1 - rho) * g**2)
         return theta - eta * g / (np.sqrt(v) + eps), v
 
     def update(params, gradient, state):
@@ -69,8 +78,8 @@ def adam(learning_rate=1e-3, beta1=0.9, beta2=0.999, epsilon=1e-8):
         rate = eta * c / (1 - beta1**t)
 
         def rule(theta, g, m, v):
-            m = beta1 * m + (1 - beta1) * g
-            v = beta2 * v + (1 - beta2) * g**2
+            m = normal(beta1 * m + (1 - beta1) * g)
+            v = normal(beta2 * v + (1 - beta2) * g**2)
             return theta - rate * m / (np.sqrt(v) + eps * c), m, v
 
         params, m, v = each_array(rule, params, gradient, state["m"], state["v"])
