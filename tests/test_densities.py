@@ -5,7 +5,7 @@ import pytest
 from checkers import assert_mean
 from scipy import stats
 
-from vae_np import bernoulli_nll, gaussian_kl, gaussian_log_ratio, gaussian_nll, location_scale
+from vae_np import bernoulli_nll, gaussian_kl, gaussian_log_ratio, gaussian_nll, location_scale, value_and_grad
 from vae_np.densities import sigmoid, softplus
 
 
@@ -43,6 +43,17 @@ def test_for_gray_x_it_is_the_mean_over_binary_images_drawn_with_that_probabilit
     law = np.prod(np.where(states, x, 1 - x), axis=1)
     mean = law @ bernoulli_nll(states, np.tile(logits, (64, 1)))
     np.testing.assert_allclose(bernoulli_nll(x, logits), mean, rtol=1e-13)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_gradient_of_a_pixel_that_is_all_but_certain_is_zero_not_denormal(dtype):
+    """As of the black border of a digit in a trained model, whose logits fall below -100."""
+    tiny, weight = np.finfo(dtype).tiny, dtype(0.01)
+    logits = np.linspace(-1.2, -0.9, 301, dtype=dtype) * -np.log(tiny)
+    g = value_and_grad(lambda l: weight * np.sum(bernoulli_nll(np.zeros(301, dtype), l)))(logits)[1]
+    bare = weight * sigmoid(logits)
+    assert g.dtype == dtype and np.any((bare > 0) & (bare < tiny))
+    np.testing.assert_array_equal(g, np.where(bare < tiny, 0, bare))
 
 
 def test_it_is_a_sum_over_pixels_not_a_mean():

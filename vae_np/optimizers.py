@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from vae_np import checks
+from vae_np.autodiff import normal
 from vae_np.nests import leaves, rebuild
 
 
@@ -29,15 +30,6 @@ def each_array(rule, *nests):
     checks.alike(*nests)
     columns = [*zip(*map(rule, *map(leaves, nests)))] or [()] * (len(nests) - 1)
     return [rebuild(nests[0], column) for column in columns]
-
-
-def normal(a):
-    """a, with 0 for its denormal numbers, in float32 those below 10⁻³⁸.
-
-    A mean that no gradient feeds any more, as behind a dead relu, decays to these and stays; they
-    alter no step, but arithmetic with them takes many times as long.
-    """
-    return a * (np.abs(a) >= np.finfo(a.dtype).tiny)
 
 
 def rmsprop(learning_rate=1e-3, rho=0.9, epsilon=1e-7):
