@@ -100,11 +100,11 @@ def go_on(name, images, rates, branch, seed, path):
     return onp.array(records), last.params
 
 
-def judge(params, x, k, epochs, seed, path):
+def judge(params, x, k, rates, seed, path):
     """Of each row of x −log p(x) by k samples; active units; the KL of each latent; seconds. Kept in the file."""
-    of = {"epochs": epochs, "digits": len(x), "samples": k}
-    found = checkpoint.load(path) if os.path.exists(path) else {}
-    if found.get("of") != of:
+    of = {"rates": rates, "digits": len(x), "samples": k}
+    found = checkpoint.load(path) if os.path.exists(path) else None
+    if not isinstance(found, dict) or found.get("of") != of:
         noise, clock = gaussian_noise(common.streams(seed)[3], D), time.perf_counter()
         nll = -log_likelihood(model, params, x, noise, k=k, progress=common.progress)
         mu, log_var = posterior_moments(encoder, params["phi"], x)
@@ -131,7 +131,7 @@ def main(arguments):
         common.writable(folder)
         with common.alone_in(folder):
             records, params = learn(name, images, rates, arguments.branch, arguments.seed, arguments.out)
-            test = judge(params, held_out, k_test, len(rates), arguments.seed,
+            test = judge(params, held_out, k_test, rates, arguments.seed,
                          os.path.join(folder, f"test{arguments.seed}.npz"))
             runs[name] = {"losses": records[:, 1], "seconds": records[:, 2].sum(), "test": test}
     print(f"Binary MNIST, batch {BATCH}, {len(rates)} epochs of {n:,} images (the paper: 3280), "

@@ -76,3 +76,13 @@ def test_a_run_that_is_no_run_is_one_line(tmp_path):
     command = [sys.executable, iwae.__file__, "--quick", "--out", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 2 and "expected a run of" in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_the_judgement_of_another_run_is_not_taken_for_this_ones(images, tmp_path):
+    path, x = tmp_path / "test0.npz", 1.0 * (images[:3] > 127)
+    one, other = (iwae.begin(np.random.default_rng(seed), images) for seed in (0, 1))
+    for foreign in ([1, 2], {"of": 0}):
+        checkpoint.save(path, foreign)
+        first = iwae.judge(one, x, 2, [1e-3], 0, path)
+    assert same(iwae.judge(other, x, 2, [1e-3], 0, path), first)                   # kept: the same run's
+    assert not same(iwae.judge(other, x, 2, [1e-4], 0, path)["nll"], first["nll"])
