@@ -135,8 +135,10 @@ def hamiltonian(energy, z, size, rng):
 def marginal(net, theta, x, step=GRID, radius=RADIUS):
     """log p(x) = log Σ_g p(x|z_g) N(z_g | 0, I) step³, over the grid's points within the radius. (n,), nats.
 
-    x: (n, D), binary. The net has three latents.
+    x: (n, D), binary: ValueError where it is not. The net has three latents.
     """
+    if not onp.isin(x, (0, 1)).all():
+        raise ValueError("marginal: x has gray pixels; expected 0 or 1, since log p(x) is that of binary images")
     axis = step * onp.arange(-int(radius / step), int(radius / step) + 1)
     z = onp.stack(onp.meshgrid(axis, axis, axis), axis=-1).reshape(-1, 3).astype(x.dtype)
     z = z[onp.sum(z ** 2, axis=-1) <= radius ** 2]
@@ -201,12 +203,14 @@ def over(values, form=".2f"):
 
 def main(arguments):
     x_train, _, x_test, _ = data.load(arguments.data)
+    if arguments.quick:
+        x_train, x_test = x_train[:1000], x_test[:1000]
     fixed = common.streams(arguments.seed)[3].spawn(2)                     # each image binarized once
     images, held_out = (dynamic(rng)(x.reshape(len(x), -1)) for rng, x in zip(fixed, (x_train, x_test)))
     steps, few, all_ = arguments.epochs * len(images) // BATCH, 1000, len(images)
     latents, seeds, judged, grid = LATENTS, arguments.runs, 200, GRID
     if arguments.quick:
-        steps, few, all_, latents, seeds, judged, grid = 10, 200, 1000, (2, 20), 1, 20, 0.4
+        steps, few, latents, seeds, judged, grid = 10, 200, (2, 20), 1, 20, 0.4
     else:
         common.takes((60 + 75 * arguments.epochs) * seeds)                 # a minute for the grid
     sets = (images[:all_], [x[:judged] for x in (images, held_out)], grid)

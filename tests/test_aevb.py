@@ -85,6 +85,12 @@ def test_the_grid_is_the_integral(rng):
     np.testing.assert_allclose(marginal(net, params["theta"], x), truth, rtol=0, atol=1e-4)        # up to radius 5
 
 
+def test_the_grid_refuses_gray_pixels(rng):
+    net, params, x = small(rng, scale=0.3)
+    with pytest.raises(ValueError, match="marginal: x has gray pixels"):
+        marginal(net, params["theta"], np.where(x > 0, 0.5, x))
+
+
 def test_the_grid_against_importance_sampling(rng):
     net, params, x = small(rng, scale=0.5)
     truth = marginal(net, params["theta"], x, 0.2, 6.0)
