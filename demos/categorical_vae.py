@@ -7,7 +7,7 @@ Mnih & Teh) it is one, of a model whose prior is soft too. Both are judged as wh
 
     y = softmax((log π + G) / τ),  G = −log(−log u),   τ_t = max(½, e^{−r t})
     discrete KL:   E[−log p(x|y)] + Σ_i Σ_j π_ij log π_ij / p_ij
-    Concrete:      E[−log p(x|y) + log q_τ(y|x) − log p_τ(y)],   τ = ½ of both
+    Concrete:      E[−log p(x|y) + log q_τ(y|x) − log p_λ(y)],   τ = ⅔, λ = ½
     judge:         −ELBO at one-hot y, and −log p(x) <= −log 1/k Σ w
 
 Jang, Gu & Poole (2017), "Categorical reparameterization with Gumbel-softmax", table 1: 101.5 nats for 20 × 10
@@ -47,6 +47,7 @@ from vae_np.extensions.relaxed import bernoulli_posterior, categorical_posterior
 VARIABLES, CATEGORIES, WIDTH = 20, 10, 256
 CODE = VARIABLES * CATEGORIES                          # of either kind: 200 numbers
 BATCH, LEARNING_RATE, RATE, COLDEST = 100, 1e-3, 1e-4, 0.5
+CONCRETE = 2 / 3, 0.5                                  # its two temperatures, τ of q and λ of p
 ENCODER = sequential(dense(784, WIDTH), relu, dense(WIDTH, CODE))
 DECODER = sequential(dense(CODE, WIDTH), relu, dense(WIDTH, 784))
 PRIOR = constant(CODE)                                 # learned
@@ -56,14 +57,15 @@ IMPORTANCE, IMAGES = 1000, 500                         # samples and test images
 SECONDS = {"epoch": 7, "judge": 20}                    # on one core: of 50,000 images, and the judgement of one run
 
 
-def model(code, law, tau):
-    """The VAE at temperature tau. Building it costs nothing: its parameters live outside, the same of all laws."""
+def model(code, law, taus):
+    """The VAE at τ, λ = taus. Building it costs nothing: its parameters live outside, the same of all laws."""
+    tau, lam = taus
     posterior = {
         ("20 x 10 categories", "discrete KL"): lambda: categorical_posterior(ENCODER, tau, CATEGORIES, prior=PRIOR),
-        ("20 x 10 categories", "Concrete"): lambda: concrete_posterior(ENCODER, tau, CATEGORIES, tau, prior=PRIOR),
+        ("20 x 10 categories", "Concrete"): lambda: concrete_posterior(ENCODER, tau, CATEGORIES, lam, prior=PRIOR),
         ("20 x 10 categories", "hard"): lambda: categorical_posterior(ENCODER, tau, CATEGORIES, True, prior=PRIOR),
         ("200 coins", "discrete KL"): lambda: bernoulli_posterior(ENCODER, tau, prior=PRIOR),
-        ("200 coins", "Concrete"): lambda: binary_concrete_posterior(ENCODER, tau, tau, prior=PRIOR),
+        ("200 coins", "Concrete"): lambda: binary_concrete_posterior(ENCODER, tau, lam, prior=PRIOR),
         ("200 coins", "hard"): lambda: bernoulli_posterior(ENCODER, tau, True, prior=PRIOR)}[code, law]()
     return vae(posterior, bernoulli_likelihood(DECODER))
 
@@ -72,53 +74,56 @@ def uniform(rng):
     return lambda n: rng.random((n, CODE), onp.float32)
 
 
-def temperature(law, step):
-    """Annealed as Jang et al. do; Concrete's belongs to its model, and stays."""
-    return max(COLDEST, math.exp(-RATE * step)) if law == "discrete KL" else COLDEST
+def temperatures(law, step, concrete):
+    """τ annealed as Jang et al. do, with no λ; Concrete's two stay, λ being part of its model."""
+    return (max(COLDEST, math.exp(-RATE * step)), None) if law == "discrete KL" else tuple(concrete)
 
 
-def bounds(code, law, params, x, tau, rng):
-    """Mean over images of what is minimised at tau, and of −ELBO at hard draws."""
+def bounds(code, law, params, x, taus, rng):
+    """Mean over images of what is minimised at taus, and of −ELBO at hard draws."""
     def terms(params, x, u):
-        return model(code, law, tau).apply(params, x, u), model(code, "hard", tau).apply(params, x, u)
+        return model(code, law, taus).apply(params, x, u), model(code, "hard", taus).apply(params, x, u)
 
     return evaluate(terms, params, minibatches(None, x, 200, pixels=threshold), uniform(rng))
 
 
-def learn(code, law, x, x_test, epochs, seed, path):
+def learn(code, law, concrete, x, x_test, epochs, seed, path):
     """So many epochs on x, gone on with from what `path` holds: (minimised, hard) on x_test after each, parameters."""
     init, order, noise, _ = common.streams(seed)
 
     def loss(params, x, noise):
-        u, tau = noise
-        return np.mean(model(code, law, tau).apply(params, x, u))
+        u, taus = noise
+        return np.mean(model(code, law, taus).apply(params, x, u))
 
     def epoch(i, state, _):
-        count, draw = itertools.count(state.step), uniform(noise)     # τ comes along with the noise
+        count, draw = itertools.count(state.step), uniform(noise)     # taus come along with the noise
         states = train(loss, None, minibatches(order, x, BATCH, pixels=threshold),
-                       lambda n: (draw(n), temperature(law, next(count))), adam(LEARNING_RATE), resume=state)
+                       lambda n: (draw(n), temperatures(law, next(count), concrete)), adam(LEARNING_RATE), resume=state)
         *_, last = common.progress(states, -(-len(x) // BATCH), f"{code}, {law}, seed {seed}, epoch {i + 1}")
-        tau = temperature(law, last.step)
-        return last, list(bounds(code, law, last.params, x_test, tau, common.streams(seed)[3])), None
+        taus = temperatures(law, last.step, concrete)
+        return last, list(bounds(code, law, last.params, x_test, taus, common.streams(seed)[3])), None
 
     about = {"code": code, "law": law, "images": len(x), "test": len(x_test), "seed": seed}
-    records, last, _ = saved.epochs(path, about, model(code, law, COLDEST).init(init), adam(LEARNING_RATE),
+    if law == "Concrete":
+        about["temperatures"] = list(concrete)
+    records, last, _ = saved.epochs(path, about, model(code, law, (1, 1)).init(init), adam(LEARNING_RATE),
                                     (order, noise), epoch, epochs)
     return onp.array(records), last
 
 
-def judge(code, law, last, x, x_test, k, images, seed):
+def judge(code, law, concrete, last, x, x_test, k, images, seed):
     """Minimised and −ELBO at hard draws on x_test, the latter on as many of x, and −log p(x) <= by k hard samples."""
-    tau, rng = temperature(law, last.step), common.streams(seed)[3]
-    soft, hard = bounds(code, law, last.params, x_test, tau, rng)
-    _, seen = bounds(code, law, last.params, x[:len(x_test)], tau, rng)
-    nll = -log_likelihood(model(code, "hard", tau), last.params, threshold(x_test[:images]), uniform(rng), k)
-    return tau, soft, hard, seen, nll.mean()
+    taus, rng = temperatures(law, last.step, concrete), common.streams(seed)[3]
+    soft, hard = bounds(code, law, last.params, x_test, taus, rng)
+    _, seen = bounds(code, law, last.params, x[:len(x_test)], taus, rng)
+    nll = -log_likelihood(model(code, "hard", taus), last.params, threshold(x_test[:images]), uniform(rng), k)
+    return taus[0], soft, hard, seen, nll.mean()
 
 
 def main(arguments):
     n, test, k, images = (1000, 200, 5, 50) if arguments.quick else (50_000, 10_000, IMPORTANCE, IMAGES)
     epochs, runs = (2, 1) if arguments.quick else (arguments.epochs, arguments.runs)
+    concrete = arguments.temperatures
     x_train, _, x_test, _ = data.load()
     x_train, x_test = (x[:count] for x, count in zip(data.binarized(x_train, x_test), (n, test)))
     if not arguments.quick:
@@ -127,18 +132,19 @@ def main(arguments):
     for code, law in itertools.product(arguments.only, LAWS):
         found = []
         for seed in range(arguments.seed, arguments.seed + runs):
-            name = f"{code}-{law}-{seed}.npz".replace(" ", "_")
-            curve, last = learn(code, law, x_train, x_test[:2000], epochs, seed, os.path.join(arguments.out, name))
-            found.append(judge(code, law, last, x_train, x_test, k, images, seed))
+            path = os.path.join(arguments.out, f"{code}-{law}-{seed}.npz".replace(" ", "_"))
+            curve, last = learn(code, law, concrete, x_train, x_test[:2000], epochs, seed, path)
+            found.append(judge(code, law, concrete, last, x_train, x_test, k, images, seed))
             curves.setdefault((code, law), []).append(curve)
             shown = shown or (last.params if code == "20 x 10 categories" else None)
         tau, *rest = onp.array(found).T
-        rows.append([f"{code}, {law}", f"{tau[0]:.2f}", *map(mean_and_spread, rest), ""])
+        taus = f"{tau[0]:.2f}" + (f", {concrete[1]:.2f}" if law == "Concrete" else "")
+        rows.append([f"{code}, {law}", taus, *map(mean_and_spread, rest), ""])
         if law == LAWS[-1]:
             rows.append([f"{code}, Jang et al.", "", "", "", "", "", f"{PAPER[code]}"])
     print(f"nats, MNIST binarized once; {epochs} epochs of {len(x_train):,} images; {len(x_test):,} test images, of "
           f"-log p(x) {len(x_test[:images])}\nwith {k} hard samples; mean ± standard deviation over the seeds, {runs}")
-    common.table(["", "tau", "minimised", "-ELBO, hard z", "on training images", "-log p(x) <=", "paper"], rows)
+    common.table(["", "tau, lambda", "minimised", "-ELBO, hard z", "on training images", "-log p(x) <=", "paper"], rows)
     figures(arguments.out, shown, curves, x_test)
 
 
@@ -201,4 +207,6 @@ if __name__ == "__main__":
     parser.add_argument("--epochs", type=common.positive, default=10, help="passes over 50,000 training images")
     parser.add_argument("--runs", type=common.positive, default=3, help="seeds of each system, from --seed on")
     parser.add_argument("--only", nargs="+", choices=list(PAPER), default=list(PAPER), help="these codes")
+    parser.add_argument("--temperatures", nargs=2, type=common.rate, default=CONCRETE, metavar=("TAU", "LAMBDA"),
+                        help="Concrete's: of q and of p (default: 2/3 1/2)")
     common.run(main, parser)

@@ -117,7 +117,8 @@ def main(arguments):
             row += [", ".join(means), ", ".join(errors)]
         rows.append((row + ["-", "-"])[:7])
         panel.axhline(exact, color="black", linestyle="--", linewidth=1, label="exact")
-        panel.set(title=name, xlabel="steps of the critic", ylabel="KL[q ‖ p] (nats)", ylim=(0, 1.25 * exact))
+        panel.set(title=name, xlabel="steps of the critic", ylabel="KL[q ‖ p] (nats)",
+                  ylim=(0, max(1.25 * exact, 1.02 * panel.dataLim.y1)))
         panel.title.set_fontsize(10)
         panel.legend(loc="lower right", fontsize=8)
     figure.suptitle(f"A line for each of {runs} seeds", fontsize=10)
