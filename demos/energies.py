@@ -23,7 +23,7 @@ LENGTHS = (2, 8, 32)
 STEPS, BATCH = 2000, 200
 STAGES = ((0.5, 1e-2), (0.3, 3e-3), (0.2, 5e-4))   # share of the steps, Adam's learning rate
 SAMPLES = 200_000                                 # for the divergence; the figure takes five times as many
-SECONDS = 200                                     # for each seed, on one core
+SECONDS = 120                                     # for each seed, on one core
 EDGE = 4.0
 
 
