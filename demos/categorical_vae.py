@@ -47,7 +47,7 @@ from vae_np.extensions.relaxed import bernoulli_posterior, categorical_posterior
 VARIABLES, CATEGORIES, WIDTH = 20, 10, 256
 CODE = VARIABLES * CATEGORIES                          # of either kind: 200 numbers
 BATCH, LEARNING_RATE, RATE, COLDEST = 100, 1e-3, 1e-4, 0.5
-CONCRETE = 2 / 3, 0.5                                  # its two temperatures, τ of q and λ of p
+CONCRETE = 2 / 3, 0.5                                  # τ of q, λ of p: as Maddison et al. take for coins
 ENCODER = sequential(dense(784, WIDTH), relu, dense(WIDTH, CODE))
 DECODER = sequential(dense(CODE, WIDTH), relu, dense(WIDTH, 784))
 PRIOR = constant(CODE)                                 # learned
