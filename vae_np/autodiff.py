@@ -132,7 +132,7 @@ def floating(a):
     return a if a.dtype.kind == "f" else a.astype(float)
 
 
-def normal(a):
+def flush_denormal(a):
     """a, with 0 for its denormal numbers, in float32 those below 10⁻³⁸: they alter no sum, but
     arithmetic with them takes many times as long, a matrix product up to nine."""
     return a * (np.abs(a) >= onp.finfo(a.dtype).tiny)

@@ -8,7 +8,7 @@ be clipped. One formula is one node of the graph (`autodiff.formula`).
 import autograd.numpy as np
 
 from vae_np import checks
-from vae_np.autodiff import formula, normal
+from vae_np.autodiff import flush_denormal, formula
 
 LOG_2PI = float(np.log(2 * np.pi))
 
@@ -56,7 +56,8 @@ def bernoulli_nll(x, logits):
 
 bernoulli_nll.derivatives(
     x=lambda g, x, logits: -g * logits,                                   # ∂x = −l
-    logits=lambda g, x, logits: normal(g * (sigmoid(logits) - x)))        # ∂l = σ(l) − x
+    logits=lambda g, x, logits:                                           # ∂l = σ(l) − x
+        flush_denormal(g * (sigmoid(logits) - x)))
 
 
 @formula(like="mu", summed=True)

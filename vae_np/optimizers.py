@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from vae_np import checks
-from vae_np.autodiff import normal
+from vae_np.autodiff import flush_denormal
 from vae_np.nests import leaves, rebuild
 
 
@@ -41,7 +41,7 @@ def rmsprop(learning_rate=1e-3, rho=0.9, epsilon=1e-7):
     eta, rho, eps = checks.rates("rmsprop", learning_rate, epsilon, rho=rho)
 
     def rule(theta, g, v):
-        v = normal(rho * v + (1 - rho) * g**2)
+        v = flush_denormal(rho * v + (1 - rho) * g**2)
         return theta - eta * g / (np.sqrt(v) + eps), v
 
     def update(params, gradient, state):
@@ -70,8 +70,8 @@ def adam(learning_rate=1e-3, beta1=0.9, beta2=0.999, epsilon=1e-8):
         rate = eta * c / (1 - beta1**t)
 
         def rule(theta, g, m, v):
-            m = normal(beta1 * m + (1 - beta1) * g)
-            v = normal(beta2 * v + (1 - beta2) * g**2)
+            m = flush_denormal(beta1 * m + (1 - beta1) * g)
+            v = flush_denormal(beta2 * v + (1 - beta2) * g**2)
             return theta - rate * m / (np.sqrt(v) + eps * c), m, v
 
         params, m, v = each_array(rule, params, gradient, state["m"], state["v"])
