@@ -1,4 +1,4 @@
-"""Gradient estimators of the ELBO: all unbiased; through z the variance is least, the more so with more latents.
+"""Gradient estimators of the ELBO: all unbiased; through z the variance is least as a rule, more so with more latents.
 
 With f(z) = log p(x|z) + log p(z) − log q(z|x), the gradient of ELBO = E_q[f] in λ = (μ, log σ²) is the mean of
 
