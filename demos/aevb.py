@@ -210,7 +210,7 @@ def main(arguments):
     steps, few, all_ = arguments.epochs * len(images) // BATCH, 1000, len(images)
     latents, seeds, judged, grid = LATENTS, arguments.runs, 200, GRID
     if arguments.quick:
-        steps, few, latents, seeds, judged, grid = 10, 200, (2, 20), 1, 20, 0.4
+        steps, few, latents, seeds, judged, grid = 10, 200, (2, 20), 1, 20, 0.8
     else:
         common.takes((60 + 75 * arguments.epochs) * seeds)                 # a minute for the grid
     sets = (images[:all_], [x[:judged] for x in (images, held_out)], grid)

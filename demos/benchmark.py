@@ -92,7 +92,7 @@ def ratio(results, name, other):
 
 def main(arguments):
     if arguments.quick:
-        arguments.rounds, arguments.only = 2, arguments.only or ["one page, float64", "matrix products"]
+        arguments.rounds, arguments.only = 2, arguments.only or ["matrix products"]
     elif not arguments.only:
         common.takes(50 * arguments.rounds)
     names = [name for name in SYSTEMS if name.startswith("without") == arguments.tricks

@@ -96,9 +96,9 @@ def total_variance(model, params, batches, noise, pairs, description):
 
 def main(arguments):
     x_train, _, x_test, _ = data.load()
-    n, epochs, every, pairs, test_size = (300, 1, 1, 3, 200) if arguments.quick else (60_000, 1, 30, 50, 2000)
+    n, epochs, every, pairs, test_size = (200, 1, 1, 2, 100) if arguments.quick else (60_000, 1, 30, 50, 2000)
     images, held_out = x_train[:n].reshape(n, -1), x_test[:test_size].reshape(test_size, -1)
-    model, batch, runs = build(), gray(images[:BATCH]), 2 if arguments.quick else arguments.runs
+    model, batch, runs = build(), gray(images[:BATCH]), 1 if arguments.quick else arguments.runs
     seeds = range(arguments.seed, arguments.seed + runs)
     if not arguments.quick:
         common.takes(130 * len(seeds) + len(AUTHOR) * sum(SECONDS[k] for k in set(arguments.grid)))
