@@ -115,15 +115,15 @@ def test_gradient_and_dtype(bound, rng):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_shares_that_change_no_digit_are_zero_not_denormal(dtype, rng):
+def test_the_gradient_is_each_samples_share_where_they_differ_by_hundreds_of_nats(dtype, rng):
     """As in IWAE with k = 50 on images: log-weights that lie hundreds of nats apart."""
     log_w = (40 * rng.standard_normal((50, 200)) ** 3).astype(dtype)
     shares = value_and_grad(lambda w: np.sum(iwae(w)))(log_w)[1]
     exact = onp.exp(log_w.astype(onp.float64) - logsumexp(log_w.astype(onp.float64), axis=0))
     eps = onp.finfo(dtype).eps  # rounding a log-weight, ε |a|, alters its exponential by as much of itself
-    onp.testing.assert_allclose(shares, exact, rtol=4 * eps * onp.abs(log_w).max(), atol=1.1 * eps ** 2)
-    assert shares.dtype == dtype and not onp.any((shares > 0) & (shares < 0.9 * eps ** 2))
-    assert onp.any((exact > 0) & (exact < eps ** 2)) and onp.any(shares[exact > 1.1 * eps ** 2] < 10 * eps)
+    onp.testing.assert_allclose(shares, exact, rtol=4 * eps * onp.abs(log_w).max(),
+                                atol=float(onp.finfo(dtype).tiny))
+    assert shares.dtype == dtype and onp.any((exact > 0) & (exact < eps ** 2))
 
 
 def test_a_float64_alpha_does_not_promote_float32():

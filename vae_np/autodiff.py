@@ -133,8 +133,8 @@ def floating(a):
 
 
 def flush_denormal(a):
-    """a, with 0 for its denormal numbers, in float32 those below 10⁻³⁸: they alter no sum, but
-    arithmetic with them takes many times as long, a matrix product up to nine."""
+    """a, with 0 for its denormal numbers, in float32 those below 10⁻³⁸: beside any gradient that
+    moves a parameter they are rounded away, but arithmetic with them takes many times as long."""
     return a * (np.abs(a) >= onp.finfo(a.dtype).tiny)
 
 
